@@ -1,0 +1,103 @@
+// One job: philox4x32 for many neighbouring blocks, in the CPU's vectors.
+//
+// The 32 x 32 -> 64 bit multiply is the one step that compilers do not vectorise well; with every
+// word in a 64-bit lane it is one instruction and nothing has to be shuffled.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include "philox.h"
+
+#if defined(__SSE2__) && defined(__GNUC__)
+#include <immintrin.h>
+#define SASAUG_LANES 1
+#endif
+
+namespace sasaug {
+inline namespace SASAUG_VARIANT {
+
+#ifdef SASAUG_LANES
+
+#if defined(__AVX512F__)
+constexpr int kWide = 8;
+typedef uint64_t Wide __attribute__((vector_size(64)));
+inline Wide multiply_low_halves(Wide a, Wide b) {
+  return (Wide)_mm512_mul_epu32((__m512i)a, (__m512i)b);
+}
+#elif defined(__AVX2__)
+constexpr int kWide = 4;
+typedef uint64_t Wide __attribute__((vector_size(32)));
+inline Wide multiply_low_halves(Wide a, Wide b) {
+  return (Wide)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+}
+#else
+constexpr int kWide = 2;
+typedef uint64_t Wide __attribute__((vector_size(16)));
+inline Wide multiply_low_halves(Wide a, Wide b) {
+  return (Wide)_mm_mul_epu32((__m128i)a, (__m128i)b);
+}
+#endif
+
+inline Wide lane_numbers() {
+  uint64_t numbers[kWide];
+  for (int i = 0; i < kWide; ++i) numbers[i] = static_cast<uint64_t>(i);
+  Wide lanes;
+  memcpy(&lanes, numbers, sizeof lanes);
+  return lanes;
+}
+
+// words[j][i] = word j of block c.w[0] + i. The upper halves of the lanes hold leftovers of the
+// products: the multiply ignores them, the final narrowing drops them.
+template <int N>
+inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
+  constexpr int kTogether = kWide == 8 ? 4 : 2;  // independent chains hide the multiply's latency
+  static_assert(N % (kWide * kTogether) == 0, "whole groups of vectors");
+  const Wide m0 = Wide{} + kPhiloxM0, m1 = Wide{} + kPhiloxM1;
+  for (int start = 0; start < N; start += kWide * kTogether) {
+    Wide w0[kTogether], w1[kTogether], w2[kTogether], w3[kTogether];
+    for (int t = 0; t < kTogether; ++t) {
+      w0[t] = lane_numbers() + c.w[0] + static_cast<uint32_t>(start + t * kWide);
+      w1[t] = Wide{} + c.w[1];
+      w2[t] = Wide{} + c.w[2];
+      w3[t] = Wide{} + c.w[3];
+    }
+    uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+      for (int t = 0; t < kTogether; ++t) {
+        const Wide p0 = multiply_low_halves(w0[t], m0), p1 = multiply_low_halves(w2[t], m1);
+        w0[t] = (p1 >> 32) ^ w1[t] ^ uint64_t{k0};
+        w1[t] = p1;
+        w2[t] = (p0 >> 32) ^ w3[t] ^ uint64_t{k1};
+        w3[t] = p0;
+      }
+      k0 += kPhiloxW0;
+      k1 += kPhiloxW1;
+    }
+    for (int t = 0; t < kTogether; ++t) {
+      for (int i = 0; i < kWide; ++i) {
+        const int lane = start + t * kWide + i;
+        words[0][lane] = static_cast<uint32_t>(w0[t][i]);
+        words[1][lane] = static_cast<uint32_t>(w1[t][i]);
+        words[2][lane] = static_cast<uint32_t>(w2[t][i]);
+        words[3][lane] = static_cast<uint32_t>(w3[t][i]);
+      }
+    }
+  }
+}
+
+#else
+
+template <int N>
+inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
+  for (int i = 0; i < N; ++i) {
+    const Words r = philox4x32(Words{{c.w[0] + static_cast<uint32_t>(i), c.w[1], c.w[2], c.w[3]}},
+                               seed);
+    for (int j = 0; j < 4; ++j) words[j][i] = r.w[j];
+  }
+}
+
+#endif
+
+}  // namespace SASAUG_VARIANT
+}  // namespace sasaug

@@ -1,0 +1,93 @@
+// One job: mask area + seed -> what to do to one sample.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+
+#include "thumbnail.h"
+
+namespace sasaug {
+
+constexpr int kMaxNoises = 16;
+
+enum class Position : int32_t { center = 0, random = 1, top_left = 2 };
+
+// What is done to one sample. A plan is an array of these; Python sees it as a structured array.
+struct Sample {
+  uint64_t id;
+  Rectangle window;     // of the source image
+  Rectangle thumbnail;  // on the canvas
+  int32_t noise;        // a place in Noises; -1: none
+  float strength;
+  bool transformed;
+};
+
+// The settings of SAS that the draws depend on.
+struct PlanSettings {
+  int32_t canvas_h, canvas_w;
+  double small_fraction;  // a sample is small when its ROI covers no more of its image
+  float p;                // probability that a sample that is not small is transformed
+  bool apply_to_all;      // small samples too
+  bool resize;            // step 1 is on
+  bool fractions;         // side_low and side_high are fractions of S, not pixels
+  double side_low, side_high;
+  Position position;
+  int32_t noise_count;  // step 2 draws one of these, in the list's order
+  int32_t noises[kMaxNoises];
+  float strength_low[kMaxNoises], strength_high[kMaxNoises];
+};
+
+inline namespace SASAUG_VARIANT {
+
+SASAUG_HD int32_t side_limit(const PlanSettings& settings, double limit, int32_t largest) {
+  if (settings.fractions) limit = static_cast<double>(static_cast<int64_t>(limit * largest + 0.5));
+  const double most = static_cast<double>(largest);
+  limit = limit < most ? limit : most;
+  return limit > 1.0 ? static_cast<int32_t>(limit) : (largest > 0 ? 1 : 0);
+}
+
+// `side` is the thumbnail's longer side in pixels, or 0: it is drawn. Two blocks of words name everything that is drawn for a sample:
+//   block 0: transformed?  noise kind  side  strength      block 1: x  y  -  -
+SASAUG_HD Sample draw_sample(const PlanSettings& settings, uint64_t seed, uint64_t id,
+                             Rectangle window, int32_t side, int64_t roi_area,
+                             int64_t image_area) {
+  const Words what = philox4x32(counter(0, id, Purpose::plan, 0), seed);
+  const Words where = philox4x32(counter(1, id, Purpose::plan, 0), seed);
+
+  const bool large = static_cast<double>(roi_area) >
+                     settings.small_fraction * static_cast<double>(image_area);
+  Sample sample{};
+  sample.id = id;
+  sample.window = window;
+  sample.transformed = (large || settings.apply_to_all) && uniform(what.w[0]) < settings.p;
+
+  if (side == 0) {
+    side = largest_side(window, settings.canvas_h, settings.canvas_w);
+    if (sample.transformed && settings.resize) {
+      const int32_t low = side_limit(settings, settings.side_low, side);
+      const int32_t high = side_limit(settings, settings.side_high, side);
+      side = low + uniform_integer(what.w[2], high - low + 1);
+    }
+  }
+  sample.thumbnail = thumbnail_size(window, side);
+  const int32_t free_x = settings.canvas_w - sample.thumbnail.width;
+  const int32_t free_y = settings.canvas_h - sample.thumbnail.height;
+  if (settings.position == Position::center) {
+    sample.thumbnail.x = free_x / 2;
+    sample.thumbnail.y = free_y / 2;
+  } else if (settings.position == Position::random) {
+    sample.thumbnail.x = uniform_integer(where.w[0], free_x + 1);
+    sample.thumbnail.y = uniform_integer(where.w[1], free_y + 1);
+  }
+
+  sample.noise = -1;
+  if (sample.transformed && settings.noise_count > 0) {
+    const int32_t drawn = uniform_integer(what.w[1], settings.noise_count);
+    const float low = settings.strength_low[drawn], high = settings.strength_high[drawn];
+    sample.noise = settings.noises[drawn];
+    sample.strength = low + (high - low) * uniform(what.w[3]);
+  }
+  return sample;
+}
+
+}  // namespace SASAUG_VARIANT
+}  // namespace sasaug

@@ -1,0 +1,82 @@
+// One job: the whole operation on one pixel, and what describes a batch of them.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+
+#include "plan.h"
+
+namespace sasaug {
+
+constexpr int kMaxLabels = 16;
+constexpr int kMaxChannels = 4;
+
+// One sample's image and mask as they lie in memory; strides in bytes, of either sign.
+struct Source {
+  const char* image;
+  const char* mask;
+  int32_t h, w;
+  int64_t image_y, image_x, image_c;
+  int64_t mask_y, mask_x;
+};
+
+// A batch: the one thing that the CPU and GPU loops are handed.
+struct Batch {
+  int64_t n;
+  int32_t h, w, c;  // of the canvas
+  PixelType in, out;
+  int32_t mask_bytes;  // 1, 2, 4 or 8: labels are compared as bits
+
+  const Source* sources;  // [n]; or [1] with the strides below, for a stacked batch
+  bool stacked;
+  int64_t source_image_n, source_mask_n;
+
+  char* images;  // [n, h, w, c] of `out`, any strides
+  int64_t image_n, image_y, image_x, image_c;
+  char* masks;  // [n, h, w]; or null: the masks are only read
+  int64_t mask_n, mask_y, mask_x;
+
+  const Sample* plan;  // [n]
+  uint64_t seed;
+  bool antialias, per_channel;
+  float salt_vs_pepper;
+  int32_t label_count;  // 0: any label but background is ROI
+  uint64_t labels[kMaxLabels];
+};
+
+inline namespace SASAUG_VARIANT {
+
+SASAUG_HD Source source_of(const Batch& b, int64_t s) {
+  if (!b.stacked) return b.sources[s];
+  Source source = b.sources[0];
+  source.image += s * b.source_image_n;
+  source.mask += s * b.source_mask_n;
+  return source;
+}
+
+template <class Label>
+SASAUG_HD bool in_roi(Label label, int32_t label_count, const uint64_t* labels) {
+  if (label_count == 0) return label != 0;
+  bool inside = false;
+  for (int32_t k = 0; k < label_count; ++k) inside |= label == static_cast<Label>(labels[k]);
+  return inside;
+}
+
+// Four canvas rows that share a column share a block of random words: word r is row 4 * band + r.
+// So neighbouring columns are neighbouring counters, for any vector width or thread layout.
+constexpr int kBandRows = 4;
+
+SASAUG_HD uint32_t noise_block(int32_t band, int32_t x, int32_t canvas_w) {
+  return static_cast<uint32_t>(band) * static_cast<uint32_t>(canvas_w) + static_cast<uint32_t>(x);
+}
+
+// Noise, clip and round for N pixels that share kind and strength.
+template <class Kind, class T, int N>
+SASAUG_HD void noisy(const T* in, T* out, Random random, Noise noise) {
+  float x[N];
+  for (int i = 0; i < N; ++i) x[i] = Pixel<T>::load(in[i]);
+  Kind::template apply<N>(x, random, Pixel<T>::full, noise);
+  for (int i = 0; i < N; ++i) out[i] = Pixel<T>::store(clip(x[i], Pixel<T>::full));
+}
+
+}  // namespace SASAUG_VARIANT
+}  // namespace sasaug

@@ -1,0 +1,53 @@
+"""SAS augmentation for ultrasound segmentation: random thumbnails, noise inside the mask.
+
+Of "Segment Anything Small" (arXiv 2503.05916), batched, and bit for bit the same for a
+(seed, sample id) on every machine. Start with :func:`sas`, :class:`SAS` or ``python -m sasaug``.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+try:
+    from . import _core
+except ImportError as error:
+    error.msg += ": the compiled part of sasaug is missing; was the package built and installed?"
+    raise
+
+from .noise import NOISES, PRESETS
+from .noises import noise_function
+from .plan import Plan
+from .sas import SAS, apply, sas, thumbnail
+from .threads import get_num_threads, set_num_threads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    gaussian: Callable[..., Any]
+    speckle: Callable[..., Any]
+    salt_pepper: Callable[..., Any]
+    poisson: Callable[..., Any]
+
+__version__ = "0.1.0"
+
+#: Bumped when a (seed, sample id) comes to mean other pictures.
+STREAM_VERSION: int = _core.STREAM_VERSION
+
+globals().update({name: noise_function(name) for name in NOISES})
+
+__all__ = [
+    "NOISES",
+    "PRESETS",
+    "SAS",
+    "STREAM_VERSION",
+    "Plan",
+    "apply",
+    "gaussian",
+    "get_num_threads",
+    "poisson",
+    "salt_pepper",
+    "sas",
+    "set_num_threads",
+    "speckle",
+    "thumbnail",
+]

@@ -1,0 +1,231 @@
+"""One job: check the caller's images and masks, and describe them as the kernels read them.
+
+Every rule about shapes, sizes and element types is here, each raised before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import _core
+from .frontends import Frontend, frontend_of
+
+#: Numbers of the image types, as ``csrc/pixel.h`` has them.
+IMAGE_TYPES = {"uint8": 0, "uint16": 1, "float16": 2, "float32": 3}
+MASK_TYPES = {
+    "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2,
+    "uint32": 4, "int32": 4, "uint64": 8, "int64": 8,
+}  # fmt: skip
+
+MAX_SIDE = 2**30  # products of two sides and a factor of 4 fit in 64 bits
+
+
+@dataclass
+class Stack:
+    """Images or masks of a batch, either one array or, ragged, a list of them.
+
+    ``sizes`` and ``strides`` hold one entry for a stacked batch, ``n`` for a ragged one; strides
+    are bytes along (y, x, channel). ``step`` is the bytes from sample to sample, 0 when ragged.
+    """
+
+    frontend: Frontend
+    arrays: list[Any]
+    dtype: str
+    n: int
+    c: int
+    sizes: list[tuple[int, int]]
+    strides: list[tuple[int, int, int]]
+    step: int
+    ragged: bool
+    single: bool  # without a batch axis: [h w]
+    channel_axis: bool
+
+    def size(self, s: int) -> tuple[int, int]:
+        """(h, w) of sample s."""
+        return self.sizes[s if self.ragged else 0]
+
+    def common_size(self) -> tuple[int, int] | None:
+        """(h, w) of all samples; None where they differ, or where there is none."""
+        return self.sizes[0] if len(set(self.sizes)) == 1 else None
+
+
+def stack_images(images: Any, channels: str | None) -> Stack:
+    """Check images: [h w], [n h w], [n h w c] or [n c h w], or a list of [h w], [h w c], [c h w]."""
+    return _stack(images, "images", channels, IMAGE_TYPES)
+
+
+def stack_masks(masks: Any, channels: str | None) -> Stack:
+    """Check masks: as images, with a channel axis of one where there is any."""
+    stack = _stack(masks, "masks", channels, MASK_TYPES)
+    if stack.c != 1:
+        shape = tuple(stack.arrays[0].shape)
+        raise ValueError(f"masks must have one channel where they have a channel axis, got {shape}")
+    return stack
+
+
+def _stack(arrays: Any, argument: str, channels: str | None, types: dict[str, int]) -> Stack:
+    ragged = isinstance(arrays, (list, tuple))
+    items: list[Any] = list(arrays) if ragged else [arrays]
+    if not items:
+        raise ValueError(f"{argument} must hold at least one array, got an empty list")
+    frontend = frontend_of(items[0], argument)
+    channels = checked_channels(channels) or frontend.channels
+    dtype = frontend.dtype(items[0])
+    if dtype not in types:
+        raise TypeError(
+            f"{argument} must be of type {', '.join(types)} in native byte order, "
+            f"got {getattr(items[0], 'dtype', dtype)}"
+        )
+    sizes: list[tuple[int, int]] = []
+    strides: list[tuple[int, int, int]] = []
+    first: tuple[int, int, bool] | None = None  # ndim, c, channel axis
+    for place, item in enumerate(items):
+        name = f"{argument}[{place}]" if ragged else argument
+        if not frontend.owns(item) or frontend.dtype(item) != dtype:
+            raise TypeError(
+                f"{name} must be a {frontend.name} array of type {dtype} as the first is, "
+                f"got {getattr(item, 'dtype', type(item))}"
+            )
+        shape, step = tuple(item.shape), frontend.strides(item)
+        lead = 0 if ragged or len(shape) == 2 else 1
+        if len(shape) - lead not in (2, 3):
+            allowed = "[h w] or [h w c]" if ragged else "[h w], [n h w] or [n h w c]"
+            if channels == "first":
+                allowed = allowed.replace("h w c", "c h w")
+            raise ValueError(
+                f"{name} must have shape {allowed} (channels={channels!r}), got {shape}"
+            )
+        axis = len(shape) - lead == 3
+        y = lead + 1 if axis and channels == "first" else lead
+        k = (lead if channels == "first" else lead + 2) if axis else None
+        c = 1 if k is None else shape[k]
+        if not 1 <= c <= _core.MAX_CHANNELS:
+            raise ValueError(
+                f"{name} must have 1 to {_core.MAX_CHANNELS} channels (channels={channels!r}), "
+                f"got shape {shape}"
+            )
+        if max(shape[y], shape[y + 1]) > MAX_SIDE:
+            raise ValueError(f"{name} must have sides of at most {MAX_SIDE} pixels, got {shape}")
+        if first is None:
+            first = (len(shape), c, axis)
+        elif first != (len(shape), c, axis):
+            raise ValueError(
+                f"{name} must have the axes and channels of the first, "
+                f"{tuple(items[0].shape)}, got {shape}"
+            )
+        sizes.append((shape[y], shape[y + 1]))
+        strides.append((step[y], step[y + 1], 0 if k is None else step[k]))
+    assert first is not None
+    single = not ragged and first[0] == 2
+    return Stack(
+        frontend=frontend,
+        arrays=items,
+        dtype=dtype,
+        n=len(items) if ragged else 1 if single else items[0].shape[0],
+        c=first[1],
+        sizes=sizes,
+        strides=strides,
+        step=0 if ragged or single else frontend.strides(items[0])[0],
+        ragged=ragged,
+        single=single,
+        channel_axis=first[2],
+    )
+
+
+def checked_channels(channels: str | None) -> str | None:
+    """``"first"``, ``"last"`` or None: the library's own."""
+    if channels not in (None, "first", "last"):
+        raise ValueError(f'channels must be "first" or "last", got {channels!r}')
+    return channels
+
+
+def check_pair(images: Stack, masks: Stack) -> None:
+    """Raise unless every image has a mask of its own size, from the same library."""
+    if masks.frontend is not images.frontend:
+        raise TypeError(
+            f"masks must be of the images' library, {images.frontend.name}, "
+            f"got {masks.frontend.name}"
+        )
+    if (images.ragged, images.single, images.n) != (masks.ragged, masks.single, masks.n):
+        raise ValueError(
+            f"masks must be as many as the images, {_count(images)}, got {_count(masks)}"
+        )
+    if masks.channel_axis and not images.channel_axis:
+        raise ValueError(
+            "masks must have a channel axis only where the images have one, "
+            f"got shape {tuple(masks.arrays[0].shape)}"
+        )
+    for s, (image, mask) in enumerate(zip(images.sizes, masks.sizes, strict=True)):
+        if image != mask:
+            name = f"masks[{s}]" if masks.ragged else "masks"
+            raise ValueError(f"{name} must have the images' size (h, w) = {image}, got {mask}")
+
+
+def _count(stack: Stack) -> str:
+    if stack.single:
+        return "one without a batch axis"
+    return f"{'a list' if stack.ragged else 'a batch'} of {stack.n}"
+
+
+Sources = list[tuple[int, tuple[int, int, int], int, tuple[int, int], tuple[int, int]]]
+
+
+def sources(images: Stack | None, masks: Stack) -> tuple[Sources, tuple[int, int] | None]:
+    """The sources, and the bytes from sample to sample, as ``_core`` takes them."""
+    items: Sources = []
+    for s, mask in enumerate(masks.arrays):
+        image, strides = 0, (0, 0, 0)
+        if images is not None:
+            image, strides = images.frontend.address(images.arrays[s]), images.strides[s]
+        address = masks.frontend.address(mask)
+        items.append((image, strides, address, masks.strides[s][:2], masks.sizes[s]))
+    step = None if masks.ragged else (images.step if images is not None else 0, masks.step)
+    return items, step
+
+
+def canvas_shape(stack: Stack, canvas: tuple[int, int], channels: str | None) -> tuple[int, ...]:
+    """Shape of the output that belongs to these images or masks."""
+    shape: tuple[int, ...] = canvas
+    if stack.channel_axis:
+        first = (channels or stack.frontend.channels) == "first"
+        shape = (stack.c, *canvas) if first else (*canvas, stack.c)
+    return shape if stack.single else (stack.n, *shape)
+
+
+def output(
+    out: Any, argument: str, like: Stack, shape: tuple[int, ...], dtype: str, channels: str | None
+) -> Stack:
+    """The array to fill, new or the caller's, described as the kernels write it."""
+    frontend = like.frontend
+    if out is None:
+        out = frontend.empty(shape, dtype)
+    elif not frontend.owns(out) or tuple(out.shape) != shape or frontend.dtype(out) != dtype:
+        got = f"{getattr(out, 'dtype', type(out))} {tuple(getattr(out, 'shape', ()))}"
+        raise ValueError(f"{argument} must be a {frontend.name} {dtype} array {shape}, got {got}")
+    elif not frontend.writable(out):
+        raise ValueError(f"{argument} must be writable, got a read-only array")
+    if 0 in shape:  # nothing will be written, and the check of shapes has been made on the inputs
+        return Stack(frontend, [out], dtype, like.n, like.c, [], [(0, 0, 0)], 0, False, False, False)
+    step = frontend.strides(out)
+    lead = 0 if like.single else 1
+    if not like.channel_axis:
+        y, x, k = step[lead], step[lead + 1], 0
+    elif (channels or frontend.channels) == "first":
+        k, y, x = step[lead : lead + 3]
+    else:
+        y, x, k = step[lead : lead + 3]
+    return Stack(
+        frontend, [out], dtype, like.n, like.c, [], [(y, x, k)],
+        0 if like.single else step[0], False, like.single, like.channel_axis,
+    )  # fmt: skip
+
+
+def apart(arrays: Any, argument: str, outputs: Sequence[Any]) -> Any:
+    """The arrays themselves, or copies where writing the outputs would change them."""
+    if isinstance(arrays, (list, tuple)):
+        return [apart(array, argument, outputs) for array in arrays]
+    frontend = frontend_of(arrays, argument)
+    shared = any(frontend.owns(out) and frontend.overlap(arrays, out) for out in outputs)
+    return frontend.copy(arrays) if shared else arrays

@@ -1,0 +1,205 @@
+"""One job: the plan of a batch as Python sees it: a table, JSON, and its rules."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .noise import KINDS, NOISES, NUMBERS, strength_rule
+
+SAMPLE: np.dtype[Any] = _core.SAMPLE
+
+
+@dataclass(eq=False)
+class Plan:
+    """What will be done to each sample of a batch: a few numbers per sample.
+
+    A plan prints as a table, goes to JSON and back, and replays byte for byte with
+    :func:`sasaug.apply`. It may be edited: ``plan.samples["strength"][3] = 0.2``.
+
+    Attributes
+    ----------
+    samples : numpy structured array [n]
+        ``id`` uint64, the sample id; ``transformed`` bool; ``window`` int32 [4], (x, y, width,
+        height) in pixels of the source image; ``thumbnail`` int32 [4], the same on the canvas;
+        ``noise`` int32, the kind's place in ``sasaug.NOISES`` or -1 for none; ``strength``
+        float32, in the kind's own unit.
+    seed : int
+        Key of the random numbers, in [0, 2^64).
+    canvas : tuple of int
+        (height, width) of the output in pixels.
+    antialias, per_channel, salt_vs_pepper, labels
+        As in :class:`sasaug.SAS`.
+    """
+
+    samples: NDArray[Any]
+    seed: int
+    canvas: tuple[int, int]
+    antialias: bool = False
+    per_channel: bool = False
+    salt_vs_pepper: float = 0.5
+    labels: tuple[int, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Plan):
+            return NotImplemented
+        return self._head() == other._head() and self.rows() == other.rows()
+
+    __hash__ = None  # type: ignore[assignment]  # it may be edited
+
+    def __getitem__(self, which: slice | Sequence[int] | NDArray[Any]) -> Plan:
+        """The plan of some of the samples: a slice, indices or a boolean array."""
+        samples = np.atleast_1d(self.samples[which]).copy()
+        return replace(self, samples=samples)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One dictionary per sample, of plain Python values; no noise is None."""
+        rows = []
+        for sample in self.samples:
+            kind = int(sample["noise"])
+            rows.append(
+                {
+                    "id": int(sample["id"]),
+                    "transformed": bool(sample["transformed"]),
+                    "window": [int(v) for v in sample["window"]],
+                    "thumbnail": [int(v) for v in sample["thumbnail"]],
+                    "noise": NOISES[kind] if 0 <= kind < len(NOISES) else None,
+                    "strength": float(str(sample["strength"])) if kind >= 0 else None,
+                }
+            )
+        return rows
+
+    def __str__(self) -> str:
+        head = ("id", "window", "thumbnail", "scale", "noise", "strength")
+        body = [_cells(row) for row in self.rows()]
+        widths = [max(len(line[k]) for line in [head, *body]) for k in range(len(head))]
+        height, width = self.canvas
+        lines = [f"Plan of {len(self)} samples, canvas {height} x {width}, seed {self.seed}"]
+        lines += [
+            "  ".join(cell.rjust(w) for cell, w in zip(line, widths, strict=True))
+            for line in [head, *body]
+        ]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+    def _head(self) -> dict[str, Any]:
+        return {
+            "stream_version": _core.STREAM_VERSION,
+            "seed": self.seed,
+            "canvas": list(self.canvas),
+            "antialias": self.antialias,
+            "per_channel": self.per_channel,
+            "salt_vs_pepper": self.salt_vs_pepper,
+            "labels": None if self.labels is None else list(self.labels),
+        }
+
+    def to_json(self) -> str:
+        """The plan as JSON text: a line of settings, then a line per sample."""
+        rows = [
+            {**row, "strength": "inf"} if row["strength"] == float("inf") else row
+            for row in self.rows()
+        ]
+        head = json.dumps(self._head())[:-1]
+        lines = ",\n  ".join(json.dumps(row, allow_nan=False) for row in rows)
+        return f'{head}, "samples": [\n  {lines}\n]}}' if rows else f'{head}, "samples": []}}'
+
+    @classmethod
+    def from_json(cls, text: str) -> Plan:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the text is no plan, or one of another ``sasaug.STREAM_VERSION``, whose random
+            numbers this version cannot repeat.
+        """
+        try:
+            head = json.loads(text)
+            rows = head.pop("samples")
+            version = head.pop("stream_version")
+            samples = np.zeros(len(rows), SAMPLE)
+            for sample, row in zip(samples, rows, strict=True):
+                for field in ("id", "transformed", "window", "thumbnail"):
+                    sample[field] = row[field]
+                sample["noise"] = -1 if row["noise"] is None else NUMBERS[row["noise"]]
+                sample["strength"] = 0.0 if row["strength"] is None else float(row["strength"])
+            head["canvas"] = (int(head["canvas"][0]), int(head["canvas"][1]))
+            if head["labels"] is not None:
+                head["labels"] = tuple(head["labels"])
+            plan = cls(samples=samples, **head)
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
+            raise ValueError(f"text must be a plan as Plan.to_json writes it, got {error!r}") from error
+        if version != _core.STREAM_VERSION:
+            raise ValueError(
+                f"text must be a plan of stream version {_core.STREAM_VERSION}, got {version}"
+            )
+        return plan
+
+    def check(self, sizes: Sequence[tuple[int, int]]) -> None:
+        """Raise ValueError unless the plan can be applied to images of these sizes (h, w)."""
+        height, width = self.canvas
+        samples = self.samples
+        if samples.dtype != SAMPLE or samples.ndim != 1:
+            raise ValueError(f"plan.samples must be a 1-D array of {SAMPLE}, got {samples.dtype}")
+        limits = np.array([(w, h) for h, w in sizes], np.int64).reshape(-1, 2)
+        _check_inside(samples["window"], limits, "window", "image")
+        canvas = np.array([(width, height)], np.int64)
+        _check_inside(samples["thumbnail"], canvas, "thumbnail", "canvas")
+        empty = (samples["window"][:, 2:] == 0).any(axis=1)
+        wrong = empty & (samples["thumbnail"][:, 2:] > 0).all(axis=1)
+        if wrong.any():
+            s = int(np.argmax(wrong))
+            raise ValueError(f"plan.samples['window'][{s}] must not be empty, got width or height 0")
+        kinds, strengths = samples["noise"], samples["strength"]
+        wrong = (kinds < -1) | (kinds >= len(NOISES))
+        if wrong.any():
+            s = int(np.argmax(wrong))
+            raise ValueError(
+                f"plan.samples['noise'][{s}] must be in [-1, {len(NOISES) - 1}], got {kinds[s]}"
+            )
+        for number, name in enumerate(NOISES):
+            check_strength(name, strengths[kinds == number], "plan.samples['strength']")
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    width, height = row["window"][2:]
+    longer, thumbnail = max(width, height), max(row["thumbnail"][2:])
+    scale = f"{100 * thumbnail / longer:.0f} %" if longer else "-"
+    rectangles = [f"{w} x {h} at {x},{y}" for x, y, w, h in (row["window"], row["thumbnail"])]
+    strength = "-" if row["strength"] is None else f"{row['strength']:.4g}"
+    return (str(row["id"]), *rectangles, scale, row["noise"] or "-", strength)
+
+
+def _check_inside(
+    rectangles: NDArray[Any], limits: NDArray[np.int64], field: str, outer: str
+) -> None:
+    corner = rectangles[:, :2].astype(np.int64)
+    size = rectangles[:, 2:].astype(np.int64)
+    inside = ((corner >= 0) & (size >= 0) & (corner + size <= limits)).all(axis=1)
+    if not inside.all():
+        s = int(np.argmin(inside))
+        width, height = limits[s if len(limits) > 1 else 0]
+        raise ValueError(
+            f"plan.samples[{field!r}][{s}] must lie inside the {outer} (width {width}, "
+            f"height {height}), got (x, y, width, height) = {tuple(map(int, rectangles[s]))}"
+        )
+
+
+def check_strength(name: str, strengths: NDArray[Any], argument: str) -> None:
+    """Raise ValueError unless all strengths are of the kind's range."""
+    kind = KINDS[name]
+    fits = (strengths >= kind["lowest"]) & (strengths <= kind["highest"])
+    fits |= strengths == kind["identity"]
+    if not fits.all():
+        got = strengths[int(np.argmin(fits))]
+        raise ValueError(f"{argument} must be {strength_rule(name)} for {name}, got {got}")

@@ -1,0 +1,611 @@
+"""One job: the public calls: check, plan, allocate, run."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from .batch import (
+    IMAGE_TYPES,
+    MASK_TYPES,
+    MAX_SIDE,
+    Stack,
+    apart,
+    canvas_shape,
+    check_pair,
+    checked_channels,
+    output,
+    sources,
+    stack_images,
+    stack_masks,
+)
+from .noise import NUMBERS, resolve
+from .plan import SAMPLE, Plan
+from .threads import resolve_threads
+
+POSITIONS = {"center": 0, "random": 1, "top_left": 2}
+
+
+@dataclass(frozen=True)
+class SAS:
+    """The SAS augmentation (arXiv 2503.05916, section 2.2) with its settings.
+
+    Parameters
+    ----------
+    canvas : int or (int, int), optional
+        Output size in pixels, (height, width); an int is both. Default: the input's own size.
+    thumbnail : (float, float) or (int, int), optional
+        Step 1: the range of the thumbnail's longer side. Two floats of (0, 1] are fractions of S,
+        the longer side of the largest thumbnail that fits the canvas; two ints >= 1 are pixels,
+        clipped to S. Ends included. None: no resizing.
+    position : {"center", "random", "top_left"}
+        Where the thumbnail lies on the canvas.
+    noise : mapping, str or None
+        Step 2: kind -> (low, high), the range of its strength; or a preset's name ("default",
+        "scikit-image", "dali", "albumentations"). None or {}: no noise.
+    p : float
+        Probability in [0, 1] that a sample that is not small is transformed.
+    small_fraction : float
+        A sample is small when its ROI covers no more than this fraction of its image.
+    apply_to : {"large", "all"}
+        "large": small samples are never transformed.
+    labels : sequence of int, optional
+        Mask values that make the ROI, at most 16, not 0. Default: every value but 0.
+    antialias : bool
+        Widen the bilinear filter by the scale when shrinking, as Pillow does.
+    per_channel : bool
+        Draw noise for each channel; by default the channels of a pixel share one draw.
+    salt_vs_pepper : float
+        Share in [0, 1] of the pixels hit by salt-and-pepper noise that become full scale.
+    channels : {"first", "last"}, optional
+        Where the channel axis is. Default: the array library's habit ("last" for numpy).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a setting breaks its rule; the message names it, the rule and the value.
+
+    Examples
+    --------
+    >>> import numpy, sasaug
+    >>> images = numpy.full((2, 64, 64), 100, numpy.uint8)
+    >>> masks = numpy.zeros((2, 64, 64), numpy.uint8)
+    >>> masks[:, 16:48, 16:48] = 1
+    >>> x, y = sasaug.SAS(p=1.0)(images, masks, seed=7)
+    >>> x.shape, x.dtype, y.dtype
+    ((2, 64, 64), dtype('uint8'), dtype('uint8'))
+    """
+
+    canvas: int | tuple[int, int] | None = None
+    thumbnail: tuple[float, float] | None = (0.25, 1.0)
+    position: str = "center"
+    noise: Mapping[str, tuple[float, float]] | str | None = "default"
+    p: float = 0.5
+    small_fraction: float = 0.03
+    apply_to: str = "large"
+    labels: Sequence[int] | None = None
+    antialias: bool = False
+    per_channel: bool = False
+    salt_vs_pepper: float = 0.5
+    channels: str | None = None
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "canvas", None if self.canvas is None else _canvas(self.canvas))
+        set_(self, "thumbnail", _thumbnail_range(self.thumbnail))
+        _check_choice("position", self.position, POSITIONS)
+        set_(self, "noise", resolve(self.noise))
+        set_(self, "p", fraction("p", self.p))
+        set_(self, "small_fraction", fraction("small_fraction", self.small_fraction))
+        _check_choice("apply_to", self.apply_to, ("large", "all"))
+        set_(self, "labels", checked_labels(self.labels))
+        for name in ("antialias", "per_channel"):
+            set_(self, name, flag(name, getattr(self, name)))
+        set_(self, "salt_vs_pepper", fraction("salt_vs_pepper", self.salt_vs_pepper))
+        checked_channels(self.channels)
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+    def to_json(self) -> str:
+        """The settings as one JSON object."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> SAS:
+        """Read what :meth:`to_json` wrote."""
+        settings = json.loads(text)
+        if not isinstance(settings, dict) or not settings.keys() <= {f.name for f in fields(cls)}:
+            raise ValueError(f"text must be settings as SAS.to_json writes them, got {text[:200]!r}")
+        for name in ("canvas", "thumbnail", "labels"):
+            if isinstance(settings.get(name), list):
+                settings[name] = tuple(settings[name])
+        return cls(**settings)
+
+    def plan(
+        self,
+        masks: Any,
+        *,
+        seed: int | None = None,
+        ids: ArrayLike | None = None,
+        windows: ArrayLike | None = None,
+        num_threads: int | None = None,
+    ) -> Plan:
+        """Draw what will be done to each sample; see :meth:`__call__` for the arguments."""
+        stack = stack_masks(masks, self.channels)
+        return self._plan(stack, seed, ids, windows, resolve_threads(num_threads))
+
+    def __call__(
+        self,
+        images: Any,
+        masks: Any,
+        *,
+        seed: int | None = None,
+        ids: ArrayLike | None = None,
+        windows: ArrayLike | None = None,
+        out: tuple[Any, Any] | None = None,
+        dtype: Any = None,
+        num_threads: int | None = None,
+    ) -> tuple[Any, Any]:
+        """Augment a batch of images and their masks.
+
+        Parameters
+        ----------
+        images : array [h w], [n h w], [n h w c] or [n c h w]; or a list
+            uint8 and uint16 of their full range, float16 and float32 of [0, 1]; 1 to 4 channels.
+            A list of arrays [h w], [h w c] or [c h w] may be of different sizes (set ``canvas``).
+        masks : array or list
+            bool or any integer type, of the images' sizes; 0 is background.
+        seed : int, optional
+            In [0, 2^64). Default: drawn from the operating system; ``plan`` tells which.
+        ids : int or array [n], optional
+            Sample ids in [0, 2^64), such as ``epoch * len(dataset) + index``. Default: 0..n-1.
+        windows : array [4] or [n 4] of int, optional
+            Ultrasound window (x, y, width, height) in pixels of each image. Default: all of it.
+        out : pair of arrays, optional
+            Filled and returned, instead of new arrays.
+        dtype : optional
+            Image type of the output; values are scaled from the one's range to the other's.
+        num_threads : int, optional
+            Threads at most; default: :func:`sasaug.get_num_threads`.
+
+        Returns
+        -------
+        images, masks : array [h w], [n h w], [n h w c] or [n c h w], on the canvas
+            New arrays of the same library and types.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Before anything is written; the message names the argument, the rule and the value.
+        """
+        threads = resolve_threads(num_threads)
+        if out is not None:
+            images, masks = _apart_from(out, images, masks)
+        image_stack, mask_stack = pair(images, masks, self.channels)
+        plan = self._plan(mask_stack, seed, ids, windows, threads)
+        return run(plan, image_stack, mask_stack, _out_pair(out), dtype, self.channels, threads)
+
+    def _plan(
+        self,
+        masks: Stack,
+        seed: int | None,
+        ids: ArrayLike | None,
+        windows: ArrayLike | None,
+        threads: int,
+        sides: NDArray[np.int32] | None = None,
+    ) -> Plan:
+        canvas = self.canvas or masks.common_size()
+        if canvas is None:
+            raise ValueError("canvas must be given for a list of images of different sizes, got None")
+        assert isinstance(canvas, tuple) and not isinstance(self.noise, str)
+        check_canvas_area(canvas)
+        plan = Plan(
+            samples=np.zeros(masks.n, SAMPLE),
+            seed=checked_seed(seed),
+            canvas=canvas,
+            antialias=self.antialias,
+            per_channel=self.per_channel,
+            salt_vs_pepper=self.salt_vs_pepper,
+            labels=self.labels if self.labels is None else tuple(self.labels),
+        )
+        settings = {
+            "canvas": canvas,
+            "small_fraction": self.small_fraction,
+            "p": self.p,
+            "apply_to_all": self.apply_to == "all",
+            "thumbnail": self.thumbnail,
+            "position": POSITIONS[self.position],
+            "noise": [(NUMBERS[kind], *limits) for kind, limits in (self.noise or {}).items()],
+        }
+        items, step = sources(None, masks)
+        _core.draw_plan(
+            items,
+            step,
+            MASK_TYPES[masks.dtype],
+            label_bits(self.labels, masks.dtype),
+            checked_windows(windows, masks),
+            checked_ids(ids, masks),
+            plan.seed,
+            settings,
+            sides,
+            plan.samples,
+            threads,
+        )
+        return plan
+
+
+def sas(
+    images: Any,
+    masks: Any,
+    *,
+    seed: int | None = None,
+    ids: ArrayLike | None = None,
+    windows: ArrayLike | None = None,
+    out: tuple[Any, Any] | None = None,
+    dtype: Any = None,
+    num_threads: int | None = None,
+    **settings: Any,
+) -> tuple[Any, Any]:
+    """Augment a batch with SAS in one call: ``SAS(**settings)(images, masks, ...)``.
+
+    See :class:`SAS` for the settings and :meth:`SAS.__call__` for the other arguments.
+
+    Examples
+    --------
+    >>> import numpy, sasaug
+    >>> images = numpy.full((2, 64, 64), 100, numpy.uint8)
+    >>> masks = numpy.ones((2, 64, 64), bool)
+    >>> x, y = sasaug.sas(images, masks, seed=7, p=1.0, position="top_left")
+    >>> bool(x[0, 0, 0] > 0), x.shape
+    (True, (2, 64, 64))
+    """
+    return SAS(**settings)(
+        images,
+        masks,
+        seed=seed,
+        ids=ids,
+        windows=windows,
+        out=out,
+        dtype=dtype,
+        num_threads=num_threads,
+    )
+
+
+def apply(
+    plan: Plan,
+    images: Any,
+    masks: Any,
+    *,
+    out: tuple[Any, Any] | None = None,
+    dtype: Any = None,
+    channels: str | None = None,
+    num_threads: int | None = None,
+) -> tuple[Any, Any]:
+    """Do to a batch what the plan says; see :meth:`SAS.__call__` for the arguments.
+
+    The same plan on the same input gives the same bytes, today and on any machine.
+
+    Examples
+    --------
+    >>> import numpy, sasaug
+    >>> images = numpy.full((2, 64, 64), 100, numpy.uint8)
+    >>> masks = numpy.ones((2, 64, 64), bool)
+    >>> plan = sasaug.SAS(p=1.0).plan(masks, seed=7)
+    >>> x, y = sasaug.apply(plan, images, masks)
+    >>> x2, y2 = sasaug.apply(sasaug.Plan.from_json(plan.to_json()), images, masks)
+    >>> bool((x == x2).all())
+    True
+    """
+    if not isinstance(plan, Plan):
+        raise TypeError(f"plan must be a sasaug.Plan, got {type(plan).__name__}")
+    threads = resolve_threads(num_threads)
+    if out is not None:
+        images, masks = _apart_from(out, images, masks)
+    image_stack, mask_stack = pair(images, masks, channels)
+    if len(plan) != mask_stack.n:
+        raise ValueError(f"plan must be of as many samples as images, {mask_stack.n}, got {len(plan)}")
+    _canvas(plan.canvas)
+    check_canvas_area(plan.canvas)
+    checked_seed(plan.seed)
+    fraction("plan.salt_vs_pepper", plan.salt_vs_pepper)
+    checked_labels(plan.labels)
+    plan.check(mask_stack.sizes)
+    return run(plan, image_stack, mask_stack, _out_pair(out), dtype, channels, threads)
+
+
+def thumbnail(
+    images: Any,
+    masks: Any,
+    size: ArrayLike,
+    *,
+    position: str = "center",
+    canvas: int | tuple[int, int] | None = None,
+    windows: ArrayLike | None = None,
+    antialias: bool = False,
+    seed: int | None = None,
+    ids: ArrayLike | None = None,
+    out: tuple[Any, Any] | None = None,
+    dtype: Any = None,
+    channels: str | None = None,
+    num_threads: int | None = None,
+) -> tuple[Any, Any]:
+    """Shrink each image's window to a thumbnail on a black canvas, its mask alongside: step 1 alone.
+
+    Parameters
+    ----------
+    images, masks, windows, ids, out, dtype, num_threads
+        As in :meth:`SAS.__call__`.
+    size : int or array [n] of int
+        The thumbnail's longer side in pixels, from 1 to S, the largest that fits the canvas.
+    position, canvas, antialias, channels
+        As in :class:`SAS`.
+    seed : int, optional
+        Used by ``position="random"`` alone.
+
+    Returns
+    -------
+    images, masks : array, on the canvas
+
+    Examples
+    --------
+    >>> import numpy, sasaug
+    >>> image = numpy.full((64, 64), 100, numpy.uint8)
+    >>> x, y = sasaug.thumbnail(image, image > 0, size=16)
+    >>> int((x == 100).sum()), int(y.sum())
+    (256, 256)
+    """
+    settings = SAS(
+        canvas=canvas,
+        position=position,
+        noise=None,
+        p=1.0,
+        apply_to="all",
+        antialias=antialias,
+        channels=channels,
+    )
+    threads = resolve_threads(num_threads)
+    if out is not None:
+        images, masks = _apart_from(out, images, masks)
+    image_stack, mask_stack = pair(images, masks, channels)
+    sides = _sides(size, settings, mask_stack, windows)
+    plan = settings._plan(mask_stack, seed, ids, windows, threads, sides)
+    return run(plan, image_stack, mask_stack, _out_pair(out), dtype, channels, threads)
+
+
+def pair(images: Any, masks: Any, channels: str | None) -> tuple[Stack, Stack]:
+    image_stack, mask_stack = stack_images(images, channels), stack_masks(masks, channels)
+    check_pair(image_stack, mask_stack)
+    return image_stack, mask_stack
+
+
+def run(
+    plan: Plan,
+    images: Stack,
+    masks: Stack,
+    out: tuple[Any, Any],
+    dtype: Any,
+    channels: str | None,
+    threads: int,
+    write_masks: bool = True,
+) -> tuple[Any, Any]:
+    """Allocate, and hand a checked plan and a checked batch to the kernels."""
+    labels = label_bits(plan.labels, masks.dtype)
+    to = images.dtype if dtype is None else _image_type(dtype)
+    shape = canvas_shape(images, plan.canvas, channels)
+    mask_shape = canvas_shape(masks, plan.canvas, channels)
+    x = output(out[0], "out[0]" if write_masks else "out", images, shape, to, channels)
+    y = output(out[1], "out[1]", masks, mask_shape, masks.dtype, channels) if write_masks else None
+    if y is not None and x.frontend.overlap(x.arrays[0], y.arrays[0]):
+        raise ValueError("out must be two arrays that share no memory, got overlapping ones")
+    items, step = sources(images, masks)
+    _core.apply(
+        items,
+        step,
+        IMAGE_TYPES[images.dtype],
+        IMAGE_TYPES[to],
+        MASK_TYPES[masks.dtype],
+        (*plan.canvas, images.c),
+        (x.frontend.address(x.arrays[0]), (x.step, *x.strides[0])),
+        None if y is None else (y.frontend.address(y.arrays[0]), (y.step, *y.strides[0][:2])),
+        plan.samples,
+        plan.seed,
+        plan.antialias,
+        plan.per_channel,
+        plan.salt_vs_pepper,
+        labels,
+        threads,
+    )
+    return x.arrays[0], None if y is None else y.arrays[0]
+
+
+def _apart_from(out: tuple[Any, Any], images: Any, masks: Any) -> tuple[Any, Any]:
+    outputs = _out_pair(out)
+    return apart(images, "images", outputs), apart(masks, "masks", outputs)
+
+
+def _out_pair(out: Any) -> tuple[Any, Any]:
+    if out is None:
+        return None, None
+    if not isinstance(out, (tuple, list)) or len(out) != 2:
+        raise TypeError(f"out must be a pair of arrays (images, masks), got {type(out).__name__}")
+    return out[0], out[1]
+
+
+# ---- settings and per-sample arguments, each checked once -------------------------------------
+
+
+def flag(name: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}")
+    return bool(value)
+
+
+def _check_choice(name: str, value: Any, choices: Any) -> None:
+    if not isinstance(value, str) or value not in choices:
+        raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}")
+
+
+def fraction(name: str, value: Any) -> float:
+    if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.number)):
+        raise TypeError(f"{name} must be a number in [0, 1], got {value!r}")
+    if not 0 <= value <= 1:
+        raise ValueError(f"{name} must be in [0, 1], got {value!r}")
+    return float(value)
+
+
+def _integer(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+
+
+def _canvas(canvas: Any) -> tuple[int, int]:
+    pair = (canvas, canvas) if _integer(canvas) else canvas
+    if (
+        not isinstance(pair, (tuple, list))
+        or len(pair) != 2
+        or not all(_integer(side) and 0 <= side <= MAX_SIDE for side in pair)
+    ):
+        raise ValueError(
+            f"canvas must be an int or (height, width), each in [0, {MAX_SIDE}], got {canvas!r}"
+        )
+    return int(pair[0]), int(pair[1])
+
+
+def check_canvas_area(canvas: tuple[int, int]) -> None:
+    if -(-canvas[0] // 4) * canvas[1] > 2**32:  # one 32-bit counter per column of four rows
+        raise ValueError(f"canvas must be of at most 2^34 pixels, got {canvas}")
+
+
+def _thumbnail_range(limits: Any) -> tuple[float, float] | None:
+    if limits is None:
+        return None
+    if isinstance(limits, (tuple, list)) and len(limits) == 2:
+        low, high = limits
+        if _integer(low) and _integer(high) and 1 <= low <= high <= MAX_SIDE:
+            return int(low), int(high)
+        numbers = all(_integer(v) or isinstance(v, (float, np.floating)) for v in limits)
+        if numbers and not (_integer(low) and _integer(high)) and 0 < low <= high <= 1:
+            return float(low), float(high)
+    raise ValueError(
+        "thumbnail must be None, two fractions 0 < low <= high <= 1 (floats) or two sides in "
+        f"pixels 1 <= low <= high (ints), got {limits!r}"
+    )
+
+
+def checked_labels(labels: Any) -> tuple[int, ...] | None:
+    if labels is None:
+        return None
+    values = list(labels) if isinstance(labels, (Sequence, set, frozenset, np.ndarray)) else []
+    valid = all(_integer(v) and v != 0 and -(2**63) <= v < 2**64 for v in values)
+    if not 1 <= len(values) <= _core.MAX_LABELS or not valid or isinstance(labels, (str, bytes)):
+        raise ValueError(
+            f"labels must be 1 to {_core.MAX_LABELS} integers other than 0 (background), "
+            f"got {labels!r}"
+        )
+    return tuple(sorted({int(v) for v in values}))
+
+
+def label_bits(labels: Sequence[int] | None, dtype: str) -> list[int]:
+    """The labels as the unsigned numbers that the masks' type stores them as."""
+    if labels is None:
+        return []
+    lowest, highest = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    for label in labels:
+        if not lowest <= label <= highest:
+            raise ValueError(f"labels must fit the masks' type, {dtype}, got {label}")
+    return [int(label) % 2**64 for label in labels]
+
+
+def checked_seed(seed: Any) -> int:
+    """The seed itself, or for None a new one."""
+    if seed is None:
+        return secrets.randbits(64)
+    if not _integer(seed):
+        raise TypeError(f"seed must be an integer in [0, 2^64) or None, got {seed!r}")
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be in [0, 2^64), got {seed}")
+    return int(seed)
+
+
+def checked_ids(ids: Any, stack: Stack) -> NDArray[np.uint64]:
+    """Sample ids [n]; for None 0..n-1."""
+    if ids is None:
+        return np.arange(stack.n, dtype=np.uint64)
+    values = ids if isinstance(ids, np.ndarray) else np.array(ids, dtype=object)
+    if values.ndim == 0:
+        values = values.reshape(1)
+    if values.shape != (stack.n,):
+        raise ValueError(f"ids must be {stack.n}, one per sample, got shape {values.shape}")
+    if values.dtype.kind not in "iu" and not all(_integer(v) for v in values.tolist()):
+        raise TypeError(f"ids must be integers in [0, 2^64), got {ids!r}")
+    if values.size and not (values.min() >= 0 and values.max() < 2**64):
+        raise ValueError(f"ids must be in [0, 2^64), got {values.min()} to {values.max()}")
+    return values.astype(np.uint64)
+
+
+def checked_windows(windows: Any, stack: Stack) -> NDArray[np.int32] | None:
+    """Windows [n 4], each inside its image and not empty; None: whole images."""
+    if windows is None:
+        return None
+    values = np.asarray(windows)
+    if values.dtype.kind not in "iu" or values.shape not in ((4,), (stack.n, 4)):
+        raise ValueError(
+            f"windows must be integers [4] or [{stack.n} 4] (x, y, width, height), "
+            f"got {values.dtype} {values.shape}"
+        )
+    values = np.broadcast_to(values, (stack.n, 4)).astype(np.int64)
+    limits = np.array([(w, h) for h, w in stack.sizes], np.int64).reshape(-1, 2)
+    corner, size = values[:, :2], values[:, 2:]
+    # each number by itself first: a sum of two could pass 2^63
+    inside = ((corner >= 0) & (size >= 1) & (corner <= limits) & (size <= limits)).all(axis=1)
+    inside &= ((corner + size) <= limits).all(axis=1)
+    if not inside.all():
+        s = int(np.argmin(inside))
+        h, w = stack.size(s)
+        raise ValueError(
+            f"windows[{s}] must be a rectangle of at least one pixel inside the image (width {w}, "
+            f"height {h}), got (x, y, width, height) = {tuple(map(int, values[s]))}"
+        )
+    return np.ascontiguousarray(values, np.int32)
+
+
+def _sides(size: Any, settings: SAS, stack: Stack, windows: Any) -> NDArray[np.int32]:
+    values = np.asarray(size)
+    if values.dtype.kind not in "iu" or values.shape not in ((), (stack.n,)):
+        raise ValueError(
+            f"size must be an integer or {stack.n}, one per sample, got {values.dtype} "
+            f"of shape {values.shape}"
+        )
+    rectangles = checked_windows(windows, stack)
+    if rectangles is None:
+        whole = [(0, 0, w, h) for h, w in stack.sizes]
+        rectangles = np.broadcast_to(np.array(whole, np.int32).reshape(-1, 4), (stack.n, 4))
+    canvas = settings.canvas or stack.common_size() or (0, 0)
+    largest = _core.largest_sides(np.ascontiguousarray(rectangles), canvas)
+    sides = np.broadcast_to(values, (stack.n,))
+    wrong = (sides < 1) | (sides > largest)
+    if wrong.any():
+        s = int(np.argmax(wrong))
+        raise ValueError(
+            f"size must be from 1 to {largest[s]}, the longer side of the largest thumbnail that "
+            f"fits the canvas {canvas} (sample {s}), got {sides[s]}"
+        )
+    return np.ascontiguousarray(sides, np.int32)
+
+
+def _image_type(dtype: Any) -> str:
+    name = getattr(dtype, "name", None)
+    try:
+        name = name if isinstance(name, str) else np.dtype(dtype).name
+    except TypeError:
+        name = str(dtype)
+    if name not in IMAGE_TYPES:
+        raise TypeError(f"dtype must be one of {', '.join(IMAGE_TYPES)}, got {dtype!r}")
+    return name
