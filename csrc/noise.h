@@ -95,14 +95,16 @@ struct Poisson {
   SASAUG_HD static void apply(float* x, Random random, float full, Noise noise) {
     if (!(noise.strength <= kHighestRate)) return;
     const float photons = noise.strength / full, photon = full / noise.strength;
-    float low_rate[N];
+    float rate[N], low_rate[N];
     int32_t high[N], low[N];
+    // loop after loop: each becomes vectors, their union would not
+    for (int i = 0; i < N; ++i) rate[i] = clip(x[i], full) * photons;
     for (int i = 0; i < N; ++i) {
-      const float rate = clip(x[i], full) * photons;
-      const bool few = rate < kLowestRate;
-      const int32_t many = poisson_high(few ? kLowestRate : rate, random.n[i]);
-      low_rate[i] = few ? rate : 0.0f;
-      high[i] = few ? 0 : many;
+      high[i] = poisson_high(rate[i] > kLowestRate ? rate[i] : kLowestRate, random.n[i]);
+    }
+    for (int i = 0; i < N; ++i) {
+      low_rate[i] = rate[i] < kLowestRate ? rate[i] : 0.0f;
+      high[i] = rate[i] < kLowestRate ? 0 : high[i];
     }
     poisson_low<N>(low_rate, random.word, low);
     for (int i = 0; i < N; ++i) x[i] = static_cast<float>(high[i] + low[i]) * photon;

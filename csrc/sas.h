@@ -55,8 +55,7 @@ SASAUG_HD Source source_of(const Batch& b, int64_t s) {
 
 template <class Label>
 SASAUG_HD bool in_roi(Label label, int32_t label_count, const uint64_t* labels) {
-  if (label_count == 0) return label != 0;
-  bool inside = false;
+  bool inside = label_count == 0 && label != 0;
   for (int32_t k = 0; k < label_count; ++k) inside |= label == static_cast<Label>(labels[k]);
   return inside;
 }

@@ -39,9 +39,11 @@ SASAUG_HD Bilinear bilinear(int64_t i, int64_t n_src, int64_t n_dst) {
   return {first, first + 1, static_cast<float>(rest) / static_cast<float>(2 * n_dst)};
 }
 
-// Weight 0 is a alone, whatever b: 0 * infinity would be NaN.
-SASAUG_HD float lerp(float a, float b, float weight) {
-  return weight > 0.0f ? a + (b - a) * weight : a;
+// Only where weight > 0; elsewhere the value is a alone, whatever b: 0 * infinity would be NaN.
+// `Value` is one float, or several side by side.
+template <class Value>
+SASAUG_HD Value lerp(Value a, Value b, float weight) {
+  return a + (b - a) * weight;
 }
 
 // With antialiasing, an axis that shrinks takes the triangle filter widened by the scale: source

@@ -1,7 +1,4 @@
-// One job: philox4x32 for many neighbouring blocks, in the CPU's vectors.
-//
-// The 32 x 32 -> 64 bit multiply is the one step that compilers do not vectorise well; with every
-// word in a 64-bit lane it is one instruction and nothing has to be shuffled.
+// One job: the two steps that compilers do not turn into good CPU vectors by themselves.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
@@ -47,6 +44,14 @@ inline Wide lane_numbers() {
   return lanes;
 }
 
+inline void narrow(Wide lanes, uint32_t* words) {
+  typedef uint32_t Narrow __attribute__((vector_size(4 * kWide)));
+  const Narrow low = __builtin_convertvector(lanes, Narrow);
+  memcpy(words, &low, sizeof low);
+}
+
+// philox4x32 for many neighbouring blocks: with every word in a 64-bit lane the 32 x 32 -> 64 bit
+// multiply is one instruction, and nothing has to be shuffled.
 // words[j][i] = word j of block c.w[0] + i. The upper halves of the lanes hold leftovers of the
 // products: the multiply ignores them, the final narrowing drops them.
 template <int N>
@@ -75,13 +80,10 @@ inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
       k1 += kPhiloxW1;
     }
     for (int t = 0; t < kTogether; ++t) {
-      for (int i = 0; i < kWide; ++i) {
-        const int lane = start + t * kWide + i;
-        words[0][lane] = static_cast<uint32_t>(w0[t][i]);
-        words[1][lane] = static_cast<uint32_t>(w1[t][i]);
-        words[2][lane] = static_cast<uint32_t>(w2[t][i]);
-        words[3][lane] = static_cast<uint32_t>(w3[t][i]);
-      }
+      narrow(w0[t], words[0] + start + t * kWide);
+      narrow(w1[t], words[1] + start + t * kWide);
+      narrow(w2[t], words[2] + start + t * kWide);
+      narrow(w3[t], words[3] + start + t * kWide);
     }
   }
 }
@@ -97,6 +99,28 @@ inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
   }
 }
 
+#endif
+
+// The four values that a band's rows have in one column. Without a type for them the compiler
+// vectorises along the columns instead, and gathers.
+#ifdef SASAUG_LANES
+typedef float Four __attribute__((vector_size(16)));
+#else
+struct Four {
+  float v[4];
+};
+inline Four operator+(Four a, Four b) {
+  for (int r = 0; r < 4; ++r) a.v[r] = a.v[r] + b.v[r];
+  return a;
+}
+inline Four operator-(Four a, Four b) {
+  for (int r = 0; r < 4; ++r) a.v[r] = a.v[r] - b.v[r];
+  return a;
+}
+inline Four operator*(Four a, float b) {
+  for (int r = 0; r < 4; ++r) a.v[r] = a.v[r] * b;
+  return a;
+}
 #endif
 
 }  // namespace SASAUG_VARIANT

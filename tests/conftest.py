@@ -1,0 +1,33 @@
+"""Shared by all tests: hypothesis profiles, instruction sets, real data."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from sasaug import _core
+
+settings.register_profile("quick", deadline=None, max_examples=60, derandomize=True)
+settings.register_profile("long", deadline=None, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture(params=_core.instruction_sets())
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    before = _core.instruction_set()
+    _core.use_instruction_set(request.param)
+    yield request.param
+    _core.use_instruction_set(before)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    root = Path(__file__).resolve().parents[1]
+    folder = Path(os.environ.get("SASAUG_DATA", root.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip("real ultrasound data not found; set SASAUG_DATA to its folder")
+    return folder

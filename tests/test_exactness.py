@@ -1,0 +1,339 @@
+"""One answer: nothing but images, masks, windows, settings, seed and ids enters the output."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import multiprocessing
+import os
+import platform
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from cases import Case, cases, disc, same_bytes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import sasaug
+from sasaug import _core
+
+
+def batch(n: int = 12, size: int = 96, dtype: str = "uint8"):
+    rng = np.random.default_rng(0)
+    scale = 1 if dtype.startswith("f") else np.iinfo(dtype).max
+    images = (rng.random((n, size, size)) * scale).astype(dtype)
+    return images, disc(n, size)
+
+
+def answer(dtype: str = "uint8", **options):
+    images, masks = batch(dtype=dtype)
+    return sasaug.sas(images, masks, seed=11, p=1.0, position="random", **options)
+
+
+def same(a, b) -> bool:
+    return same_bytes(a[0], b[0]) and same_bytes(a[1], b[1])
+
+
+def apply_case(case: Case, plan, which=slice(None), **options):
+    return sasaug.apply(plan, case.images[which], case.masks[which], dtype=case.dtype, **options)
+
+
+@given(case=cases(), data=st.data())
+def test_any_split_and_order_of_the_batch(case: Case, data):
+    n = len(case.masks)
+    whole = apply_case(case, case.plan())
+    order = data.draw(st.permutations(range(n)))
+    aug = sasaug.SAS(**case.settings)
+    for s in order:
+        one = slice(s, s + 1)
+        windows = None if case.windows is None else case.windows[one]
+        alone = aug(
+            case.images[one],
+            case.masks[one],
+            seed=case.seed,
+            ids=case.ids[one],
+            windows=windows,
+            dtype=case.dtype,
+        )
+        assert same(alone, (whole[0][one], whole[1][one]))
+
+
+@pytest.mark.parametrize("threads", range(1, 9))
+@pytest.mark.parametrize("n", [1, 3, 12])
+def test_any_number_of_threads(threads, n):
+    images, masks = batch(n, 200)
+    one = sasaug.sas(images, masks, seed=2, p=1.0, num_threads=1)
+    assert same(sasaug.sas(images, masks, seed=2, p=1.0, num_threads=threads), one)
+
+
+@given(case=cases())
+@settings(max_examples=150)
+def test_any_instruction_set(case: Case):
+    before = _core.instruction_set()
+    try:
+        answers = []
+        for name in _core.instruction_sets():
+            _core.use_instruction_set(name)
+            answers.append((case.plan().rows(), apply_case(case, case.plan())))
+    finally:
+        _core.use_instruction_set(before)
+    for rows, pair in answers:
+        assert rows == answers[0][0] and same(pair, answers[0][1])
+
+
+@given(case=cases(), data=st.data())
+def test_any_strides_and_alignment(case: Case, data):
+    plan = case.plan()
+    expected = apply_case(case, plan)
+
+    def disguise(array):
+        """The same values: padded, reversed along some axes, in another axis order, misaligned."""
+        flips = tuple(slice(None, None, data.draw(st.sampled_from([1, -1]))) for _ in array.shape)
+        array = array[flips]
+        order = data.draw(st.permutations(range(array.ndim)))
+        offset = data.draw(st.integers(0, 7))
+        step = data.draw(st.integers(1, 2))
+        shape = [array.shape[axis] * (step if axis == order[-1] else 1) for axis in order]
+        memory = np.zeros(int(np.prod(shape)) * array.itemsize + 8, np.uint8)
+        inner = memory[offset : len(memory) - 8 + offset].view(array.dtype).reshape(shape)
+        view = inner.transpose(np.argsort(order))
+        take = tuple(slice(None, None, step if axis == order[-1] else 1) for axis in range(array.ndim))
+        view = view[take]
+        view[...] = array
+        view = view[flips]
+        view.flags.writeable = False
+        return view
+
+    disguised = Case(
+        disguise(case.images), disguise(case.masks), case.settings, case.seed, case.ids,
+        case.windows, case.dtype,
+    )  # fmt: skip
+    assert disguised.plan().rows() == plan.rows()
+    assert same(apply_case(disguised, plan), expected)
+
+    x = np.zeros((*expected[0].shape[:-1], 5), expected[0].dtype)[..., ::-1]
+    out = (x[..., 1 : 1 + expected[0].shape[-1]], np.zeros_like(expected[1], order="F"))
+    apply_case(case, plan, out=out)
+    assert same(tuple(np.ascontiguousarray(o) for o in out), expected)
+
+
+@given(case=cases())
+def test_channels_first_and_last(case: Case):
+    plan = case.plan()
+    last = apply_case(case, plan)
+    first = sasaug.apply(
+        plan, case.images.transpose(0, 3, 1, 2), case.masks, dtype=case.dtype, channels="first"
+    )
+    assert same((np.ascontiguousarray(first[0].transpose(0, 2, 3, 1)), first[1]), last)
+    contiguous = np.ascontiguousarray(case.images.transpose(0, 3, 1, 2))
+    planar = sasaug.apply(plan, contiguous, case.masks, dtype=case.dtype, channels="first")
+    assert same(planar, first)
+
+
+@given(case=cases())
+def test_noise_of_one_channel_is_shared_unless_asked(case: Case):
+    case.settings["per_channel"] = False
+    plan = case.plan()
+    whole = apply_case(case, plan)[0]
+    for k in range(case.images.shape[-1]):
+        alone = sasaug.apply(plan, case.images[..., k], case.masks, dtype=case.dtype)[0]
+        assert same_bytes(np.ascontiguousarray(whole[..., k]), alone)
+
+
+@given(case=cases())
+def test_ragged_lists_are_stacked_batches(case: Case):
+    if not len(case.masks):
+        return
+    plan = case.plan()
+    ragged = sasaug.apply(plan, list(case.images), list(case.masks), dtype=case.dtype)
+    assert same(ragged, apply_case(case, plan))
+
+
+def test_ragged_sizes():
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 256, size, np.uint8) for size in ((30, 40), (64, 20), (1, 7))]
+    masks = [image > 100 for image in images]
+    aug = sasaug.SAS(canvas=32, p=1.0, apply_to="all")
+    x, y = aug(images, masks, seed=4)
+    assert x.shape == y.shape == (3, 32, 32)
+    for s in range(3):
+        alone = aug(images[s], masks[s], seed=4, ids=s)
+        assert same(alone, (x[s], y[s]))
+
+
+@given(case=cases())
+def test_noise_is_a_step_of_its_own(case: Case):
+    """sas is the thumbnail, then the noise on what the thumbnail stored."""
+    plan = case.plan()
+    x, y = apply_case(case, plan)
+    quiet = plan[:]
+    quiet.samples["noise"] = -1
+    small, label = apply_case(case, quiet)
+    assert same_bytes(label, y)
+    height, width = plan.canvas
+    again = plan[:]
+    again.samples["window"] = again.samples["thumbnail"] = (0, 0, width, height)
+    assert same_bytes(sasaug.apply(again, small, label)[0], x)
+
+
+@given(case=cases())
+def test_outside_the_roi_nothing_changes(case: Case):
+    plan = case.plan()
+    x, y = apply_case(case, plan)
+    quiet = plan[:]
+    quiet.samples["noise"] = -1
+    small, label = apply_case(case, quiet)
+    roi = y != 0 if plan.labels is None else np.isin(y, plan.labels)
+    assert same_bytes(x[~roi], small[~roi])
+    assert same_bytes(y, label)
+    assert set(np.unique(y)) <= {0, *np.unique(case.masks)}
+
+
+@given(case=cases())
+def test_inputs_are_not_written(case: Case):
+    before = case.images.copy(), case.masks.copy(), case.plan().rows()
+    for array in (case.images, case.masks, case.ids):
+        array.flags.writeable = False
+    plan = case.plan()
+    apply_case(case, plan)
+    assert same_bytes(case.images, before[0]) and same_bytes(case.masks, before[1])
+    assert plan.rows() == before[2]
+
+
+def test_out_may_name_the_inputs():
+    images, masks = batch()
+    expected = sasaug.sas(images, masks, seed=1, p=1.0)
+    x, y = sasaug.sas(images, masks, seed=1, p=1.0, out=(images, masks))
+    assert x is images and y is masks and same((x, y), expected)
+    image = images[0].copy()
+    noisy = sasaug.gaussian(image, masks[0], std=0.1, seed=1)
+    assert same_bytes(sasaug.gaussian(image, masks[0], std=0.1, seed=1, out=image), noisy)
+
+
+def test_nan_and_infinity_in_the_roi_become_numbers():
+    x = np.full((8, 8), 0.5, np.float32)
+    x[1, :4] = np.nan, np.inf, -np.inf, np.nan
+    mask = np.zeros((8, 8), bool)
+    mask[1, :3] = True
+    for kind, strength in (("gaussian", 0), ("speckle", 0), ("salt_pepper", 0), ("poisson", np.inf)):
+        out = getattr(sasaug, kind)(x, mask, strength, seed=1)
+        assert np.isnan(out[1, 3]), kind
+        assert out[1, 0] == 0 and out[1, 2] == 0, kind
+        assert out[1, 1] in (0, 1), kind
+
+
+# ---- processes, threads and the machine's own state --------------------------------------------
+
+
+def _child_answer(queue):
+    queue.put((*[a.tobytes() for a in answer()], sasaug.get_num_threads()))
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_child_processes_after_use(method):
+    expected = tuple(a.tobytes() for a in answer(num_threads=4))  # threads have run before the fork
+    context = multiprocessing.get_context(method)
+    queue = context.Queue()
+    child = context.Process(target=_child_answer, args=(queue,))
+    child.start()
+    *got, threads = queue.get(timeout=60)
+    child.join(60)
+    assert child.exitcode == 0
+    assert tuple(got) == expected
+    assert threads == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_bare_fork_uses_one_thread():
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.write(write, str(sasaug.get_num_threads()).encode())
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert os.read(read, 10) == b"1"
+
+
+def test_sixteen_python_threads_at_once():
+    expected = answer()
+    with ThreadPoolExecutor(16) as pool:
+        for got in pool.map(lambda _: answer(num_threads=2), range(64)):
+            assert same(got, expected)
+
+
+def test_environment_names_the_instruction_set():
+    code = "import sasaug; print(sasaug._core.instruction_set())"
+    for name in _core.instruction_sets():
+        env = {**os.environ, "SASAUG_ISA": name}
+        run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+        assert run.stdout.strip() == name, run.stderr
+    env = {**os.environ, "SASAUG_ISA": "mmx"}
+    run = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+    assert run.returncode and "SASAUG_ISA must be one that this machine runs" in run.stderr
+
+
+def test_global_random_state_is_neither_read_nor_written():
+    np.random.seed(0)
+    before = np.random.get_state()[1].tolist()
+    first = answer()
+    np.random.seed(1)
+    assert same(answer(), first)
+    np.random.seed(0)
+    answer()
+    assert np.random.get_state()[1].tolist() == before
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or platform.system() != "Linux", reason="sets glibc's fenv_t"
+)
+@pytest.mark.parametrize("word", [0x8040, 0x6000, 0x2000], ids=["flush", "truncate", "down"])
+@pytest.mark.parametrize("dtype", ["uint8", "float16", "float32"])
+def test_flush_to_zero_and_rounding_mode_of_the_caller_do_not_matter(word, dtype, instruction_set):
+    libm = ctypes.CDLL(ctypes.util.find_library("m"))
+    saved = (ctypes.c_uint8 * 32)()
+    libm.fegetenv(ctypes.byref(saved))
+    changed = (ctypes.c_uint8 * 32)(*saved)
+    mxcsr = ctypes.c_uint32.from_buffer(changed, 28)
+    mxcsr.value |= word
+    images, masks = batch(2, dtype=dtype)
+    if dtype != "uint8":
+        images *= np.array(1e-39 if dtype == "float32" else 1e-5, dtype)  # subnormal numbers
+    plan = sasaug.SAS(p=1.0, noise={"speckle": (0.2, 0.2)}).plan(masks, seed=1)
+    expected = sasaug.apply(plan, images, masks, num_threads=1)
+    libm.fesetenv(ctypes.byref(changed))
+    try:
+        got = sasaug.apply(plan, images, masks, num_threads=1)
+        after = (ctypes.c_uint8 * 32)()
+        libm.fegetenv(ctypes.byref(after))
+    finally:
+        libm.fesetenv(ctypes.byref(saved))
+    assert same(got, expected)
+    assert ctypes.c_uint32.from_buffer(after, 28).value & 0xFFC0 == mxcsr.value & 0xFFC0
+
+
+def test_more_than_two_to_the_31_elements():
+    """Rows beyond 2^31 pixels are read; most of the memory is never touched by anyone else."""
+    image = np.zeros((5, 2**29 + 64), np.uint8)
+    image[4, -64:] = np.arange(64)
+    masks = np.broadcast_to(np.uint8(1), image.shape)
+    x, y = sasaug.thumbnail(
+        image, masks, size=64, windows=[2**29, 0, 64, 5], canvas=(5, 64), position="top_left"
+    )
+    assert (x[4] == np.arange(64)).all() and (x[:4] == 0).all() and y.all()
+
+
+def test_many_samples_of_one_image():
+    image = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    mask = disc()[0]
+    n = 70_000
+    x, y = sasaug.sas(
+        np.broadcast_to(image, (n, 64, 64)), np.broadcast_to(mask, (n, 64, 64)),
+        seed=5, p=1.0, canvas=8,
+    )  # fmt: skip
+    last = sasaug.sas(image, mask, seed=5, ids=n - 1, p=1.0, canvas=8)
+    assert x.shape == (n, 8, 8) and same((x[-1], y[-1]), last)

@@ -1,0 +1,93 @@
+"""The kernels give the reference's bits, and both give the published random words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import Case, cases, same_bytes
+from hypothesis import given, settings
+
+import sasaug
+from sasaug import _core, reference
+
+KNOWN_ANSWERS = Path(__file__).parent / "data" / "philox4x32.txt"
+
+
+@pytest.mark.parametrize("philox", [_core.philox4x32, reference.philox4x32])
+def test_philox_gives_the_published_answers(philox):
+    lines = [line.split() for line in KNOWN_ANSWERS.read_text().splitlines() if line[0] != "#"]
+    assert len(lines) == 3
+    for name, rounds, *numbers in lines:
+        assert (name, rounds) == ("philox4x32", "10")
+        words = [int(number, 16) for number in numbers]
+        assert philox(words[:4], words[4:6]).tolist() == words[6:]
+
+
+def test_philox_is_the_same_in_both_for_arrays():
+    rng = np.random.default_rng(0)
+    counter = rng.integers(0, 2**32, (50, 7, 4), dtype=np.uint32)
+    key = rng.integers(0, 2**32, 2, dtype=np.uint32)
+    assert same_bytes(_core.philox4x32(counter, key), reference.philox4x32(counter, key))
+
+
+def test_reference_lists_every_kind():
+    assert tuple(reference.NOISES) == sasaug.NOISES
+
+
+@given(case=cases())
+@settings(max_examples=300)
+def test_plan_is_the_references(case: Case):
+    settings = {
+        k: v
+        for k, v in case.settings.items()
+        if k not in ("antialias", "per_channel", "salt_vs_pepper", "noise")
+    }
+    expected = reference.plan(
+        case.masks,
+        seed=case.seed,
+        ids=case.ids,
+        windows=case.windows,
+        noise=sasaug.SAS(**case.settings).noise,
+        **settings,
+    )
+    assert case.plan().rows() == expected
+
+
+@given(case=cases())
+@settings(max_examples=300)
+def test_kernels_give_the_references_bits(case: Case):
+    plan = case.plan()
+    x, y = sasaug.apply(plan, case.images, case.masks, dtype=case.dtype)
+    if not len(plan):
+        assert x.shape == (0, *plan.canvas, case.images.shape[-1])
+        return
+    expected_x, expected_y = reference.apply(plan, case.images, case.masks, dtype=case.dtype)
+    assert same_bytes(x, expected_x)
+    assert same_bytes(y, expected_y)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
+@pytest.mark.parametrize("kind", sasaug.NOISES)
+def test_every_kind_gives_the_references_bits(kind, dtype, instruction_set):
+    """Every grey level, at strengths over the kind's whole range, on wide and ragged rows."""
+    low, high = sasaug.PRESETS["default"][kind]
+    strengths = [low, high, *{"poisson": (0.5, 40, 3e3, 1e6, 2**30, np.inf)}.get(kind, (0, 1))]
+    n = len(strengths)
+    ramp = np.linspace(0, 1, 37 * 151).reshape(37, 151)
+    full = np.iinfo(dtype).max if dtype.startswith("u") else 1
+    images = np.repeat((ramp * full).astype(dtype)[None], n, 0)
+    masks = np.random.default_rng(0).random(images.shape) < 0.6
+    samples = np.zeros(n, sasaug.plan.SAMPLE)
+    samples["id"] = 10**18 + np.arange(n)
+    samples["window"] = samples["thumbnail"] = (0, 0, 151, 37)
+    samples["noise"] = sasaug.NOISES.index(kind)
+    samples["strength"] = strengths
+    plan = sasaug.Plan(samples, seed=2**63 + 5, canvas=(37, 151))
+    expected, _ = reference.apply(plan, images, masks)
+    assert same_bytes(sasaug.apply(plan, images, masks)[0], expected)
+    direct = getattr(sasaug, kind)(
+        images, masks, strengths, seed=plan.seed, ids=samples["id"].copy()
+    )
+    assert same_bytes(direct, expected)
