@@ -57,7 +57,7 @@ def cosine() -> np.ndarray:
 
 
 def gamma_shape(z: np.ndarray, rate: np.ndarray) -> np.ndarray:
-    """The a with Q(a, rate) = Phi(z): floor(a) is the Poisson count that the normal z stands for."""
+    """The a with Q(a, rate) = Phi(z): floor(a) is the count that the normal z stands for."""
     low, high = np.full(z.shape, 1e-12), rate + 10 * np.sqrt(rate) + 60
     for _ in range(80):
         middle = (low + high) / 2

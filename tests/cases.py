@@ -74,7 +74,9 @@ def cases(draw: st.DrawFn, most: int = 70, wild: bool = True) -> Case:
             st.sampled_from([None, (0.25, 1.0), (low, 1.0), (low, low), (pixels, 2 * pixels)])
         ),
         "position": draw(st.sampled_from(["center", "random", "top_left"])),
-        "noise": draw(st.sampled_from(["default", "dali", {}, *({k: (0.5, 9)} for k in ("poisson",))])),
+        "noise": draw(
+            st.sampled_from(["default", "dali", {}, *({k: (0.5, 9)} for k in ("poisson",))])
+        ),
         "p": draw(st.sampled_from([0.0, 0.5, 1.0])),
         "apply_to": draw(st.sampled_from(["large", "all"])),
         "labels": draw(st.sampled_from([None, (1,)] if mask_type == "bool" else [None, (1, 3)])),

@@ -55,7 +55,12 @@ def test_normals_are_normal_and_independent():
     assert stats.kstest(n.ravel(), "norm").pvalue > LOWEST_P
     assert abs(n.mean()) < 4e-3 and abs(n.std() - 1) < 3e-3
     # neighbours of every kind: in a block, across blocks, across bands; linear and in size
-    for a, b in ((n[::4], n[1::4]), (n[1::4], n[2::4]), (n[:, :-1], n[:, 1:]), (n[3:-1:4], n[4::4])):
+    for a, b in (
+        (n[::4], n[1::4]),
+        (n[1::4], n[2::4]),
+        (n[:, :-1], n[:, 1:]),
+        (n[3:-1:4], n[4::4]),
+    ):
         for x, y in ((a, b), (a**2, b**2)):
             assert abs(np.corrcoef(x.ravel(), y.ravel())[0, 1]) < 5 / np.sqrt(a.size)
 
@@ -70,11 +75,15 @@ def test_purposes_channels_ids_and_seeds_are_independent():
     assert np.abs(correlation).max() < 5 / 200
 
 
-@pytest.mark.parametrize("rate", [16, 16.5, 17.3, 20, 25.4, 37, 60, 100, 255, 1000.7, 1e4, 1e6, 1e7])
+@pytest.mark.parametrize(
+    "rate", [16, 16.5, 17.3, 20, 25.4, 37, 60, 100, 255, 1000.7, 1e4, 1e6, 1e7]
+)
 def test_high_rates_have_the_exact_distribution_function(rate):
     """Every step of the count, found by bisection in the normal, is where the exact one is."""
     deviation = np.sqrt(rate)
-    counts = np.unique(np.linspace(max(0, rate - 5.5 * deviation), rate + 6 * deviation, 3000).astype(int))
+    counts = np.unique(
+        np.linspace(max(0, rate - 5.5 * deviation), rate + 6 * deviation, 3000).astype(int)
+    )
     low, high = np.full(counts.shape, -6.67), np.full(counts.shape, 6.67)
     rates = np.full(counts.shape, rate, f32)
     for _ in range(40):

@@ -13,11 +13,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from cases import Case, cases, disc, same_bytes
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import sasaug
+from cases import Case, cases, disc, same_bytes
 from sasaug import _core
 
 
@@ -100,7 +100,9 @@ def test_any_strides_and_alignment(case: Case, data):
         memory = np.zeros(int(np.prod(shape)) * array.itemsize + 8, np.uint8)
         inner = memory[offset : len(memory) - 8 + offset].view(array.dtype).reshape(shape)
         view = inner.transpose(np.argsort(order))
-        take = tuple(slice(None, None, step if axis == order[-1] else 1) for axis in range(array.ndim))
+        take = tuple(
+            slice(None, None, step if axis == order[-1] else 1) for axis in range(array.ndim)
+        )
         view = view[take]
         view[...] = array
         view = view[flips]
@@ -218,7 +220,12 @@ def test_nan_and_infinity_in_the_roi_become_numbers():
     x[1, :4] = np.nan, np.inf, -np.inf, np.nan
     mask = np.zeros((8, 8), bool)
     mask[1, :3] = True
-    for kind, strength in (("gaussian", 0), ("speckle", 0), ("salt_pepper", 0), ("poisson", np.inf)):
+    for kind, strength in (
+        ("gaussian", 0),
+        ("speckle", 0),
+        ("salt_pepper", 0),
+        ("poisson", np.inf),
+    ):
         out = getattr(sasaug, kind)(x, mask, strength, seed=1)
         assert np.isnan(out[1, 3]), kind
         assert out[1, 0] == 0 and out[1, 2] == 0, kind

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import skimage.util
-from cases import same_bytes
 from scipy import stats
 
 import sasaug
+from cases import same_bytes
 
 LOWEST_P = 1e-4
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from cases import Case, cases, same_bytes
 from hypothesis import given, settings
 
 import sasaug
+from cases import Case, cases, same_bytes
 from sasaug import _core, reference
 
 KNOWN_ANSWERS = Path(__file__).parent / "data" / "philox4x32.txt"

@@ -7,12 +7,12 @@ from fractions import Fraction
 import cv2
 import numpy as np
 import pytest
-from cases import disc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 import sasaug
+from cases import disc
 from sasaug import reference
 
 SIZES = st.tuples(st.integers(1, 90), st.integers(1, 90), st.integers(1, 90))
@@ -87,7 +87,9 @@ def test_mask_is_peers_nearest_exact_except_at_ties(n_src, n_dst):
     position = (2 * np.arange(n_dst) + 1) * n_src
     tie = position % (2 * n_dst) == 0
     pillow = np.asarray(Image.fromarray(row).resize((n_dst, 1), Image.Resampling.NEAREST))[0]
-    opencv = cv2.resize(row.astype(np.float32), (n_dst, 1), interpolation=cv2.INTER_NEAREST_EXACT)[0]
+    opencv = cv2.resize(row.astype(np.float32), (n_dst, 1), interpolation=cv2.INTER_NEAREST_EXACT)[
+        0
+    ]
     torch = np.floor((np.arange(n_dst) + 0.5) * (n_src / n_dst)).astype(int)
     for theirs in (pillow, opencv, torch):
         assert (ours == theirs)[~tie].all()
@@ -115,9 +117,7 @@ def test_nan_stays_where_its_weight_is_zero():
     assert np.isnan(out[:, 0]).all() and (out[:, 1] == 1).all()
 
 
-@given(
-    st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.data()
-)
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.data())
 @settings(max_examples=200)
 def test_size_keeps_the_aspect_and_fits(w, h, canvas_w, canvas_h, data):
     canvas = (canvas_h, canvas_w)

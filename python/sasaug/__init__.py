@@ -15,9 +15,9 @@ except ImportError as error:
     raise
 
 from .noise import NOISES, PRESETS
-from .noises import noise_function
+from .ops import noise_function, thumbnail
 from .plan import Plan
-from .sas import SAS, apply, sas, thumbnail
+from .sas import SAS, apply, sas
 from .threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:

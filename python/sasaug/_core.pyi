@@ -14,7 +14,7 @@ MAX_CHANNELS: int
 def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]: ...
 def largest_sides(windows: NDArray[np.int32], canvas: tuple[int, int]) -> NDArray[np.int32]: ...
 def draw_plan(
-    sources: list[tuple[int, tuple[int, int, int], int, tuple[int, ...], tuple[int, int]]],
+    sources: list[tuple[int, tuple[int, int, int], int, tuple[int, int], tuple[int, int]]],
     steps: tuple[int, int] | None,
     mask_bytes: int,
     labels: list[int],
@@ -28,7 +28,7 @@ def draw_plan(
     /,
 ) -> None: ...
 def apply(
-    sources: list[tuple[int, tuple[int, int, int], int, tuple[int, ...], tuple[int, int]]],
+    sources: list[tuple[int, tuple[int, int, int], int, tuple[int, int], tuple[int, int]]],
     steps: tuple[int, int] | None,
     image_type: int,
     out_type: int,

@@ -52,7 +52,7 @@ class Stack:
 
 
 def stack_images(images: Any, channels: str | None) -> Stack:
-    """Check images: [h w], [n h w], [n h w c] or [n c h w], or a list of [h w], [h w c], [c h w]."""
+    """Check images: [h w], [n h w], [n h w c], [n c h w]; or a list of [h w], [h w c], [c h w]."""
     return _stack(images, "images", channels, IMAGE_TYPES)
 
 
@@ -207,7 +207,9 @@ def output(
     elif not frontend.writable(out):
         raise ValueError(f"{argument} must be writable, got a read-only array")
     if 0 in shape:  # nothing will be written, and the check of shapes has been made on the inputs
-        return Stack(frontend, [out], dtype, like.n, like.c, [], [(0, 0, 0)], 0, False, False, False)
+        return Stack(
+            frontend, [out], dtype, like.n, like.c, [], [(0, 0, 0)], 0, False, False, False
+        )
     step = frontend.strides(out)
     lead = 0 if like.single else 1
     if not like.channel_axis:

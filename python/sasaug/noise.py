@@ -62,7 +62,9 @@ def strength_rule(name: str) -> str:
     return rule + " or infinity" if math.isinf(kind["identity"]) else rule
 
 
-def resolve(noise: Mapping[str, tuple[float, float]] | str | None) -> dict[str, tuple[float, float]]:
+def resolve(
+    noise: Mapping[str, tuple[float, float]] | str | None,
+) -> dict[str, tuple[float, float]]:
     """Ranges by kind, in the list's order, from a mapping, a preset's name or None (no noise)."""
     if noise is None:
         return {}

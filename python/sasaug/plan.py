@@ -137,8 +137,17 @@ class Plan:
             if head["labels"] is not None:
                 head["labels"] = tuple(head["labels"])
             plan = cls(samples=samples, **head)
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise ValueError(f"text must be a plan as Plan.to_json writes it, got {error!r}") from error
+        except (
+            KeyError,
+            IndexError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+        ) as error:
+            raise ValueError(
+                f"text must be a plan as Plan.to_json writes it, got {error!r}"
+            ) from error
         if version != _core.STREAM_VERSION:
             raise ValueError(
                 f"text must be a plan of stream version {_core.STREAM_VERSION}, got {version}"
@@ -159,7 +168,9 @@ class Plan:
         wrong = empty & (samples["thumbnail"][:, 2:] > 0).all(axis=1)
         if wrong.any():
             s = int(np.argmax(wrong))
-            raise ValueError(f"plan.samples['window'][{s}] must not be empty, got width or height 0")
+            raise ValueError(
+                f"plan.samples['window'][{s}] must not be empty, got width or height 0"
+            )
         kinds, strengths = samples["noise"], samples["strength"]
         wrong = (kinds < -1) | (kinds >= len(NOISES))
         if wrong.any():

@@ -34,7 +34,12 @@ def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]:
     for _ in range(10):
         p0 = np.uint64(0xD2511F53) * c[0]
         p1 = np.uint64(0xCD9E8D57) * c[2]
-        c = [(p1 >> half) ^ c[1] ^ np.uint64(k0), p1 & low, (p0 >> half) ^ c[3] ^ np.uint64(k1), p0 & low]
+        c = [
+            (p1 >> half) ^ c[1] ^ np.uint64(k0),
+            p1 & low,
+            (p0 >> half) ^ c[3] ^ np.uint64(k1),
+            p0 & low,
+        ]
         k0, k1 = (k0 + 0x9E3779B9) % 2**32, (k1 + 0xBB67AE85) % 2**32
     return np.stack(c, -1).astype(np.uint32)
 
@@ -75,7 +80,7 @@ def uniform_integer(word: int, n: int) -> int:
 
 def polynomial(x: Array, *coefficients: float) -> Array:
     """Horner's rule, highest power first."""
-    value = np.full_like(x, f32(coefficients[0]))
+    value: Array = np.full_like(x, f32(coefficients[0]))
     for c in coefficients[1:]:
         value = value * x + f32(c)
     return value
@@ -124,7 +129,7 @@ def normal_pair(radius_word: Array, angle_word: Array) -> tuple[Array, Array]:
 
 
 def canvas_normals(seed: int, sample_id: int, channel: int, height: int, width: int) -> Array:
-    """N(0, 1) per canvas pixel [h w]: rows 4b and 4b + 1 share words 0 and 1, the others 2 and 3."""
+    """N(0, 1) per canvas pixel [h w]: rows 4b, 4b + 1 share words 0, 1; the next two 2, 3."""
     bands = 4 * -(-height // 4)
     word = canvas_words(seed, sample_id, NORMAL, channel, bands, width)
     n = np.empty((bands, width), f32)
@@ -163,7 +168,7 @@ def poisson_low(rate: Array, word: Array) -> Array:
         count = count + more
         if not more.any():
             break
-        probability = probability * (rate * (f32(1) / f32(step)))
+        probability *= rate * (f32(1) / f32(step))
     return count
 
 
@@ -219,8 +224,8 @@ def full_scale(dtype: Any) -> f32:
 
 def clip(x: Array, full: f32) -> Array:
     """To [0, full]; NaN becomes 0."""
-    x = np.where(x > 0, x, f32(0))
-    return np.where(x < full, x, full)
+    positive = np.where(x > 0, x, f32(0))
+    return np.where(positive < full, positive, full)
 
 
 def store(x: Array, dtype: Any) -> Array:
@@ -298,7 +303,9 @@ def thumbnail(
             resized = resize(column.transpose(1, 0, 2), w, antialias).transpose(1, 0, 2)
             small = store(rescale(resized, image.dtype, dtype), dtype)
         canvas_image[y : y + h, x : x + w] = small
-        canvas_mask[y : y + h, x : x + w] = mask[nearest_exact(height, h)][:, nearest_exact(width, w)]
+        canvas_mask[y : y + h, x : x + w] = mask[nearest_exact(height, h)][
+            :, nearest_exact(width, w)
+        ]
     return canvas_image, canvas_mask
 
 
@@ -307,7 +314,9 @@ def thumbnail(
 
 def region_of_interest(mask: Array, labels: Sequence[int] | None) -> NDArray[np.bool_]:
     """Pixels whose label is one of ``labels``; by default any but 0."""
-    return mask != 0 if labels is None else np.isin(mask, np.array(labels, object).astype(mask.dtype))
+    return (
+        mask != 0 if labels is None else np.isin(mask, np.array(labels, object).astype(mask.dtype))
+    )
 
 
 def apply(plan: Any, images: Sequence[Array], masks: Sequence[Array], dtype: Any = None) -> Any:
@@ -360,13 +369,17 @@ def largest_side(width: int, height: int, canvas: tuple[int, int]) -> int:
     return max(
         side
         for side in range(1, max(canvas) + 1)
-        if all(a <= b for a, b in zip(thumbnail_size(width, height, side), canvas[::-1], strict=True))
+        if all(
+            a <= b for a, b in zip(thumbnail_size(width, height, side), canvas[::-1], strict=True)
+        )
     )
 
 
 def thumbnail_size(width: int, height: int, side: int) -> tuple[int, int]:
     """(width, height) of the thumbnail of a window; the shorter side rounds half up, at least 1."""
-    shorter = max(1, (2 * side * min(width, height) + max(width, height)) // (2 * max(width, height)))
+    shorter = max(
+        1, (2 * side * min(width, height) + max(width, height)) // (2 * max(width, height))
+    )
     return (side, shorter) if width >= height else (shorter, side)
 
 

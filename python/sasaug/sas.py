@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -12,10 +11,23 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
+from .arguments import (
+    check_canvas_area,
+    check_choice,
+    checked_canvas,
+    checked_flag,
+    checked_fraction,
+    checked_ids,
+    checked_image_type,
+    checked_labels,
+    checked_seed,
+    checked_thumbnail,
+    checked_windows,
+    label_bits,
+)
 from .batch import (
     IMAGE_TYPES,
     MASK_TYPES,
-    MAX_SIDE,
     Stack,
     apart,
     canvas_shape,
@@ -98,17 +110,17 @@ class SAS:
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
-        set_(self, "canvas", None if self.canvas is None else _canvas(self.canvas))
-        set_(self, "thumbnail", _thumbnail_range(self.thumbnail))
-        _check_choice("position", self.position, POSITIONS)
+        set_(self, "canvas", None if self.canvas is None else checked_canvas(self.canvas))
+        set_(self, "thumbnail", checked_thumbnail(self.thumbnail))
+        check_choice("position", self.position, POSITIONS)
         set_(self, "noise", resolve(self.noise))
-        set_(self, "p", fraction("p", self.p))
-        set_(self, "small_fraction", fraction("small_fraction", self.small_fraction))
-        _check_choice("apply_to", self.apply_to, ("large", "all"))
+        set_(self, "p", checked_fraction("p", self.p))
+        set_(self, "small_fraction", checked_fraction("small_fraction", self.small_fraction))
+        check_choice("apply_to", self.apply_to, ("large", "all"))
         set_(self, "labels", checked_labels(self.labels))
         for name in ("antialias", "per_channel"):
-            set_(self, name, flag(name, getattr(self, name)))
-        set_(self, "salt_vs_pepper", fraction("salt_vs_pepper", self.salt_vs_pepper))
+            set_(self, name, checked_flag(name, getattr(self, name)))
+        set_(self, "salt_vs_pepper", checked_fraction("salt_vs_pepper", self.salt_vs_pepper))
         checked_channels(self.channels)
 
     def __hash__(self) -> int:
@@ -123,7 +135,9 @@ class SAS:
         """Read what :meth:`to_json` wrote."""
         settings = json.loads(text)
         if not isinstance(settings, dict) or not settings.keys() <= {f.name for f in fields(cls)}:
-            raise ValueError(f"text must be settings as SAS.to_json writes them, got {text[:200]!r}")
+            raise ValueError(
+                f"text must be settings as SAS.to_json writes them, got {text[:200]!r}"
+            )
         for name in ("canvas", "thumbnail", "labels"):
             if isinstance(settings.get(name), list):
                 settings[name] = tuple(settings[name])
@@ -140,7 +154,7 @@ class SAS:
     ) -> Plan:
         """Draw what will be done to each sample; see :meth:`__call__` for the arguments."""
         stack = stack_masks(masks, self.channels)
-        return self._plan(stack, seed, ids, windows, resolve_threads(num_threads))
+        return self.draw(stack, seed, ids, windows, resolve_threads(num_threads))
 
     def __call__(
         self,
@@ -188,12 +202,12 @@ class SAS:
         """
         threads = resolve_threads(num_threads)
         if out is not None:
-            images, masks = _apart_from(out, images, masks)
+            images, masks = apart_from(out, images, masks)
         image_stack, mask_stack = pair(images, masks, self.channels)
-        plan = self._plan(mask_stack, seed, ids, windows, threads)
-        return run(plan, image_stack, mask_stack, _out_pair(out), dtype, self.channels, threads)
+        plan = self.draw(mask_stack, seed, ids, windows, threads)
+        return run(plan, image_stack, mask_stack, out_pair(out), dtype, self.channels, threads)
 
-    def _plan(
+    def draw(
         self,
         masks: Stack,
         seed: int | None,
@@ -202,9 +216,12 @@ class SAS:
         threads: int,
         sides: NDArray[np.int32] | None = None,
     ) -> Plan:
+        """Draw the plan of masks that are checked; ``sides`` [n] are the thumbnails' if given."""
         canvas = self.canvas or masks.common_size()
         if canvas is None:
-            raise ValueError("canvas must be given for a list of images of different sizes, got None")
+            raise ValueError(
+                "canvas must be given for a list of images of different sizes, got None"
+            )
         assert isinstance(canvas, tuple) and not isinstance(self.noise, str)
         check_canvas_area(canvas)
         plan = Plan(
@@ -308,76 +325,19 @@ def apply(
         raise TypeError(f"plan must be a sasaug.Plan, got {type(plan).__name__}")
     threads = resolve_threads(num_threads)
     if out is not None:
-        images, masks = _apart_from(out, images, masks)
+        images, masks = apart_from(out, images, masks)
     image_stack, mask_stack = pair(images, masks, channels)
     if len(plan) != mask_stack.n:
-        raise ValueError(f"plan must be of as many samples as images, {mask_stack.n}, got {len(plan)}")
-    _canvas(plan.canvas)
+        raise ValueError(
+            f"plan must be of as many samples as images, {mask_stack.n}, got {len(plan)}"
+        )
+    checked_canvas(plan.canvas)
     check_canvas_area(plan.canvas)
     checked_seed(plan.seed)
-    fraction("plan.salt_vs_pepper", plan.salt_vs_pepper)
+    checked_fraction("plan.salt_vs_pepper", plan.salt_vs_pepper)
     checked_labels(plan.labels)
     plan.check(mask_stack.sizes)
-    return run(plan, image_stack, mask_stack, _out_pair(out), dtype, channels, threads)
-
-
-def thumbnail(
-    images: Any,
-    masks: Any,
-    size: ArrayLike,
-    *,
-    position: str = "center",
-    canvas: int | tuple[int, int] | None = None,
-    windows: ArrayLike | None = None,
-    antialias: bool = False,
-    seed: int | None = None,
-    ids: ArrayLike | None = None,
-    out: tuple[Any, Any] | None = None,
-    dtype: Any = None,
-    channels: str | None = None,
-    num_threads: int | None = None,
-) -> tuple[Any, Any]:
-    """Shrink each image's window to a thumbnail on a black canvas, its mask alongside: step 1 alone.
-
-    Parameters
-    ----------
-    images, masks, windows, ids, out, dtype, num_threads
-        As in :meth:`SAS.__call__`.
-    size : int or array [n] of int
-        The thumbnail's longer side in pixels, from 1 to S, the largest that fits the canvas.
-    position, canvas, antialias, channels
-        As in :class:`SAS`.
-    seed : int, optional
-        Used by ``position="random"`` alone.
-
-    Returns
-    -------
-    images, masks : array, on the canvas
-
-    Examples
-    --------
-    >>> import numpy, sasaug
-    >>> image = numpy.full((64, 64), 100, numpy.uint8)
-    >>> x, y = sasaug.thumbnail(image, image > 0, size=16)
-    >>> int((x == 100).sum()), int(y.sum())
-    (256, 256)
-    """
-    settings = SAS(
-        canvas=canvas,
-        position=position,
-        noise=None,
-        p=1.0,
-        apply_to="all",
-        antialias=antialias,
-        channels=channels,
-    )
-    threads = resolve_threads(num_threads)
-    if out is not None:
-        images, masks = _apart_from(out, images, masks)
-    image_stack, mask_stack = pair(images, masks, channels)
-    sides = _sides(size, settings, mask_stack, windows)
-    plan = settings._plan(mask_stack, seed, ids, windows, threads, sides)
-    return run(plan, image_stack, mask_stack, _out_pair(out), dtype, channels, threads)
+    return run(plan, image_stack, mask_stack, out_pair(out), dtype, channels, threads)
 
 
 def pair(images: Any, masks: Any, channels: str | None) -> tuple[Stack, Stack]:
@@ -398,7 +358,7 @@ def run(
 ) -> tuple[Any, Any]:
     """Allocate, and hand a checked plan and a checked batch to the kernels."""
     labels = label_bits(plan.labels, masks.dtype)
-    to = images.dtype if dtype is None else _image_type(dtype)
+    to = images.dtype if dtype is None else checked_image_type(dtype)
     shape = canvas_shape(images, plan.canvas, channels)
     mask_shape = canvas_shape(masks, plan.canvas, channels)
     x = output(out[0], "out[0]" if write_masks else "out", images, shape, to, channels)
@@ -426,186 +386,14 @@ def run(
     return x.arrays[0], None if y is None else y.arrays[0]
 
 
-def _apart_from(out: tuple[Any, Any], images: Any, masks: Any) -> tuple[Any, Any]:
-    outputs = _out_pair(out)
+def apart_from(out: tuple[Any, Any], images: Any, masks: Any) -> tuple[Any, Any]:
+    outputs = out_pair(out)
     return apart(images, "images", outputs), apart(masks, "masks", outputs)
 
 
-def _out_pair(out: Any) -> tuple[Any, Any]:
+def out_pair(out: Any) -> tuple[Any, Any]:
     if out is None:
         return None, None
     if not isinstance(out, (tuple, list)) or len(out) != 2:
         raise TypeError(f"out must be a pair of arrays (images, masks), got {type(out).__name__}")
     return out[0], out[1]
-
-
-# ---- settings and per-sample arguments, each checked once -------------------------------------
-
-
-def flag(name: str, value: Any) -> bool:
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return bool(value)
-
-
-def _check_choice(name: str, value: Any, choices: Any) -> None:
-    if not isinstance(value, str) or value not in choices:
-        raise ValueError(f"{name} must be one of {list(choices)}, got {value!r}")
-
-
-def fraction(name: str, value: Any) -> float:
-    if isinstance(value, (bool, str)) or not isinstance(value, (int, float, np.number)):
-        raise TypeError(f"{name} must be a number in [0, 1], got {value!r}")
-    if not 0 <= value <= 1:
-        raise ValueError(f"{name} must be in [0, 1], got {value!r}")
-    return float(value)
-
-
-def _integer(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-
-
-def _canvas(canvas: Any) -> tuple[int, int]:
-    pair = (canvas, canvas) if _integer(canvas) else canvas
-    if (
-        not isinstance(pair, (tuple, list))
-        or len(pair) != 2
-        or not all(_integer(side) and 0 <= side <= MAX_SIDE for side in pair)
-    ):
-        raise ValueError(
-            f"canvas must be an int or (height, width), each in [0, {MAX_SIDE}], got {canvas!r}"
-        )
-    return int(pair[0]), int(pair[1])
-
-
-def check_canvas_area(canvas: tuple[int, int]) -> None:
-    if -(-canvas[0] // 4) * canvas[1] > 2**32:  # one 32-bit counter per column of four rows
-        raise ValueError(f"canvas must be of at most 2^34 pixels, got {canvas}")
-
-
-def _thumbnail_range(limits: Any) -> tuple[float, float] | None:
-    if limits is None:
-        return None
-    if isinstance(limits, (tuple, list)) and len(limits) == 2:
-        low, high = limits
-        if _integer(low) and _integer(high) and 1 <= low <= high <= MAX_SIDE:
-            return int(low), int(high)
-        numbers = all(_integer(v) or isinstance(v, (float, np.floating)) for v in limits)
-        if numbers and not (_integer(low) and _integer(high)) and 0 < low <= high <= 1:
-            return float(low), float(high)
-    raise ValueError(
-        "thumbnail must be None, two fractions 0 < low <= high <= 1 (floats) or two sides in "
-        f"pixels 1 <= low <= high (ints), got {limits!r}"
-    )
-
-
-def checked_labels(labels: Any) -> tuple[int, ...] | None:
-    if labels is None:
-        return None
-    values = list(labels) if isinstance(labels, (Sequence, set, frozenset, np.ndarray)) else []
-    valid = all(_integer(v) and v != 0 and -(2**63) <= v < 2**64 for v in values)
-    if not 1 <= len(values) <= _core.MAX_LABELS or not valid or isinstance(labels, (str, bytes)):
-        raise ValueError(
-            f"labels must be 1 to {_core.MAX_LABELS} integers other than 0 (background), "
-            f"got {labels!r}"
-        )
-    return tuple(sorted({int(v) for v in values}))
-
-
-def label_bits(labels: Sequence[int] | None, dtype: str) -> list[int]:
-    """The labels as the unsigned numbers that the masks' type stores them as."""
-    if labels is None:
-        return []
-    lowest, highest = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-    for label in labels:
-        if not lowest <= label <= highest:
-            raise ValueError(f"labels must fit the masks' type, {dtype}, got {label}")
-    return [int(label) % 2**64 for label in labels]
-
-
-def checked_seed(seed: Any) -> int:
-    """The seed itself, or for None a new one."""
-    if seed is None:
-        return secrets.randbits(64)
-    if not _integer(seed):
-        raise TypeError(f"seed must be an integer in [0, 2^64) or None, got {seed!r}")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be in [0, 2^64), got {seed}")
-    return int(seed)
-
-
-def checked_ids(ids: Any, stack: Stack) -> NDArray[np.uint64]:
-    """Sample ids [n]; for None 0..n-1."""
-    if ids is None:
-        return np.arange(stack.n, dtype=np.uint64)
-    values = ids if isinstance(ids, np.ndarray) else np.array(ids, dtype=object)
-    if values.ndim == 0:
-        values = values.reshape(1)
-    if values.shape != (stack.n,):
-        raise ValueError(f"ids must be {stack.n}, one per sample, got shape {values.shape}")
-    if values.dtype.kind not in "iu" and not all(_integer(v) for v in values.tolist()):
-        raise TypeError(f"ids must be integers in [0, 2^64), got {ids!r}")
-    if values.size and not (values.min() >= 0 and values.max() < 2**64):
-        raise ValueError(f"ids must be in [0, 2^64), got {values.min()} to {values.max()}")
-    return values.astype(np.uint64)
-
-
-def checked_windows(windows: Any, stack: Stack) -> NDArray[np.int32] | None:
-    """Windows [n 4], each inside its image and not empty; None: whole images."""
-    if windows is None:
-        return None
-    values = np.asarray(windows)
-    if values.dtype.kind not in "iu" or values.shape not in ((4,), (stack.n, 4)):
-        raise ValueError(
-            f"windows must be integers [4] or [{stack.n} 4] (x, y, width, height), "
-            f"got {values.dtype} {values.shape}"
-        )
-    values = np.broadcast_to(values, (stack.n, 4)).astype(np.int64)
-    limits = np.array([(w, h) for h, w in stack.sizes], np.int64).reshape(-1, 2)
-    corner, size = values[:, :2], values[:, 2:]
-    # each number by itself first: a sum of two could pass 2^63
-    inside = ((corner >= 0) & (size >= 1) & (corner <= limits) & (size <= limits)).all(axis=1)
-    inside &= ((corner + size) <= limits).all(axis=1)
-    if not inside.all():
-        s = int(np.argmin(inside))
-        h, w = stack.size(s)
-        raise ValueError(
-            f"windows[{s}] must be a rectangle of at least one pixel inside the image (width {w}, "
-            f"height {h}), got (x, y, width, height) = {tuple(map(int, values[s]))}"
-        )
-    return np.ascontiguousarray(values, np.int32)
-
-
-def _sides(size: Any, settings: SAS, stack: Stack, windows: Any) -> NDArray[np.int32]:
-    values = np.asarray(size)
-    if values.dtype.kind not in "iu" or values.shape not in ((), (stack.n,)):
-        raise ValueError(
-            f"size must be an integer or {stack.n}, one per sample, got {values.dtype} "
-            f"of shape {values.shape}"
-        )
-    rectangles = checked_windows(windows, stack)
-    if rectangles is None:
-        whole = [(0, 0, w, h) for h, w in stack.sizes]
-        rectangles = np.broadcast_to(np.array(whole, np.int32).reshape(-1, 4), (stack.n, 4))
-    canvas = settings.canvas or stack.common_size() or (0, 0)
-    largest = _core.largest_sides(np.ascontiguousarray(rectangles), canvas)
-    sides = np.broadcast_to(values, (stack.n,))
-    wrong = (sides < 1) | (sides > largest)
-    if wrong.any():
-        s = int(np.argmax(wrong))
-        raise ValueError(
-            f"size must be from 1 to {largest[s]}, the longer side of the largest thumbnail that "
-            f"fits the canvas {canvas} (sample {s}), got {sides[s]}"
-        )
-    return np.ascontiguousarray(sides, np.int32)
-
-
-def _image_type(dtype: Any) -> str:
-    name = getattr(dtype, "name", None)
-    try:
-        name = name if isinstance(name, str) else np.dtype(dtype).name
-    except TypeError:
-        name = str(dtype)
-    if name not in IMAGE_TYPES:
-        raise TypeError(f"dtype must be one of {', '.join(IMAGE_TYPES)}, got {dtype!r}")
-    return name

@@ -1,4 +1,4 @@
-"""One job: the public noise functions, one per kind of ``csrc/noise.h``."""
+"""One job: each step alone: ``thumbnail``, and a function per noise kind of ``csrc/noise.h``."""
 
 from __future__ import annotations
 
@@ -9,20 +9,104 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .batch import apart
-from .noise import KINDS, NUMBERS, strength_rule
-from .plan import SAMPLE, Plan, check_strength
-from .sas import (
+from . import _core
+from .arguments import (
     check_canvas_area,
+    checked_flag,
+    checked_fraction,
     checked_ids,
     checked_labels,
     checked_seed,
-    flag,
-    fraction,
-    pair,
-    run,
+    checked_windows,
 )
+from .batch import Stack, apart
+from .noise import KINDS, NUMBERS, strength_rule
+from .plan import SAMPLE, Plan, check_strength
+from .sas import SAS, apart_from, out_pair, pair, run
 from .threads import resolve_threads
+
+
+def thumbnail(
+    images: Any,
+    masks: Any,
+    size: ArrayLike,
+    *,
+    position: str = "center",
+    canvas: int | tuple[int, int] | None = None,
+    windows: ArrayLike | None = None,
+    antialias: bool = False,
+    seed: int | None = None,
+    ids: ArrayLike | None = None,
+    out: tuple[Any, Any] | None = None,
+    dtype: Any = None,
+    channels: str | None = None,
+    num_threads: int | None = None,
+) -> tuple[Any, Any]:
+    """Shrink each image's window to a thumbnail on a black canvas, its mask alongside: step 1.
+
+    Parameters
+    ----------
+    images, masks, windows, ids, out, dtype, num_threads
+        As in :meth:`SAS.__call__`.
+    size : int or array [n] of int
+        The thumbnail's longer side in pixels, from 1 to S, the largest that fits the canvas.
+    position, canvas, antialias, channels
+        As in :class:`SAS`.
+    seed : int, optional
+        Used by ``position="random"`` alone.
+
+    Returns
+    -------
+    images, masks : array, on the canvas
+
+    Examples
+    --------
+    >>> import numpy, sasaug
+    >>> image = numpy.full((64, 64), 100, numpy.uint8)
+    >>> x, y = sasaug.thumbnail(image, image > 0, size=16)
+    >>> int((x == 100).sum()), int(y.sum())
+    (256, 256)
+    """
+    settings = SAS(
+        canvas=canvas,
+        position=position,
+        noise=None,
+        p=1.0,
+        apply_to="all",
+        antialias=antialias,
+        channels=channels,
+    )
+    threads = resolve_threads(num_threads)
+    if out is not None:
+        images, masks = apart_from(out, images, masks)
+    image_stack, mask_stack = pair(images, masks, channels)
+    sides = _sides(size, settings.canvas or mask_stack.common_size(), mask_stack, windows)
+    plan = settings.draw(mask_stack, seed, ids, windows, threads, sides)
+    return run(plan, image_stack, mask_stack, out_pair(out), dtype, channels, threads)
+
+
+def _sides(size: Any, canvas: Any, stack: Stack, windows: Any) -> NDArray[np.int32]:
+    values = np.asarray(size)
+    if values.dtype.kind not in "iu" or values.shape not in ((), (stack.n,)):
+        raise ValueError(
+            f"size must be an integer or {stack.n}, one per sample, got {values.dtype} "
+            f"of shape {values.shape}"
+        )
+    rectangles = checked_windows(windows, stack)
+    if rectangles is None:
+        whole = [(0, 0, w, h) for h, w in stack.sizes]
+        rectangles = np.broadcast_to(np.array(whole, np.int32).reshape(-1, 4), (stack.n, 4))
+    largest = _core.largest_sides(np.ascontiguousarray(rectangles), canvas or (0, 0))
+    sides = np.broadcast_to(values, (stack.n,))
+    wrong = (sides < 1) | (sides > largest)
+    if wrong.any():
+        s = int(np.argmax(wrong))
+        raise ValueError(
+            f"size must be from 1 to {largest[s]}, the longer side of the largest thumbnail that "
+            f"fits the canvas {canvas} (sample {s}), got {sides[s]}"
+        )
+    return np.ascontiguousarray(sides, np.int32)
+
 
 _DOC = """{title} noise inside the ROI: {formula}.
 
@@ -110,8 +194,8 @@ def noise_function(name: str) -> Callable[..., Any]:
             samples,
             checked_seed(seed),
             size,
-            per_channel=flag("per_channel", per_channel),
-            salt_vs_pepper=fraction("salt_vs_pepper", salt_vs_pepper),
+            per_channel=checked_flag("per_channel", per_channel),
+            salt_vs_pepper=checked_fraction("salt_vs_pepper", salt_vs_pepper),
             labels=checked_labels(labels),
         )
         return run(plan, image_stack, mask_stack, (out, None), dtype, channels, threads, False)[0]
