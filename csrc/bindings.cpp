@@ -22,7 +22,8 @@ char* address(const py::handle& number) {
   return reinterpret_cast<char*>(number.cast<uintptr_t>());
 }
 
-// (image address, its strides (y, x, c), mask address, its strides (y, x), (h, w)); strides in bytes
+// (image address, its strides (y, x, c), mask address, its strides (y, x), (h, w)); strides in
+// bytes
 Source source_from(const py::tuple& t) {
   const auto image = t[1].cast<py::tuple>();
   const auto mask = t[3].cast<py::tuple>();
@@ -51,7 +52,8 @@ std::vector<Source> sources_from(const py::list& list) {
 void draw_plan(const py::list& source_list, const py::object& steps, int32_t mask_bytes,
                const std::vector<uint64_t>& labels, const py::object& windows,
                const py::array_t<uint64_t, py::array::c_style>& ids, uint64_t seed,
-               const py::dict& settings, const py::object& sides, py::array& plan, int num_threads) {
+               const py::dict& settings, const py::object& sides, py::array& plan,
+               int num_threads) {
   const std::vector<Source> sources = sources_from(source_list);
   PlanRequest request{};
   request.n = plan.size();
@@ -105,9 +107,9 @@ void draw_plan(const py::list& source_list, const py::object& steps, int32_t mas
 // `images` and `masks` of the output: (address, strides (n, y, x[, c])); masks may be None.
 void apply(const py::list& source_list, const py::object& steps, int32_t in, int32_t out,
            int32_t mask_bytes, const py::tuple& canvas, const py::tuple& images,
-           const py::object& masks, const py::array& plan,
-           uint64_t seed, bool antialias, bool per_channel, float salt_vs_pepper,
-           const std::vector<uint64_t>& labels, int num_threads) {
+           const py::object& masks, const py::array& plan, uint64_t seed, bool antialias,
+           bool per_channel, float salt_vs_pepper, const std::vector<uint64_t>& labels,
+           int num_threads) {
   const std::vector<Source> sources = sources_from(source_list);
   Batch b{};
   b.n = plan.size();
@@ -162,8 +164,8 @@ py::array_t<uint32_t> philox(
   const uint32_t* in = counter.data();
   uint32_t* out = words.mutable_data();
   for (py::ssize_t i = 0; i < counter.size(); i += 4) {
-    const Words r = philox4x32(Words{{in[i], in[i + 1], in[i + 2], in[i + 3]}}, key.data()[0],
-                               key.data()[1]);
+    const Words r =
+        philox4x32(Words{{in[i], in[i + 1], in[i + 2], in[i + 3]}}, key.data()[0], key.data()[1]);
     for (int j = 0; j < 4; ++j) out[i + j] = r.w[j];
   }
   return words;

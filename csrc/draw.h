@@ -76,8 +76,8 @@ SASAUG_HD void normal_pair(uint32_t radius_word, uint32_t angle_word, float& n0,
                   1.4629181e-9f;  // pi/2 * 2^-30: |x| <= pi/4
   const float x2 = x * x;
   const float sine = x + x * x2 * ((-0.00019517346f * x2 + 0.008332179f) * x2 - 0.16666655f);
-  const float cosine = (1.0f - 0.5f * x2) +
-                       x2 * x2 * ((2.4438472e-05f * x2 - 0.0013887368f) * x2 + 0.041666646f);
+  const float cosine =
+      (1.0f - 0.5f * x2) + x2 * x2 * ((2.4438472e-05f * x2 - 0.0013887368f) * x2 + 0.041666646f);
 
   // a quarter turn swaps them, a half turn changes both signs
   const bool swap = (quadrant & 1u) != 0;
@@ -109,8 +109,8 @@ SASAUG_HD int32_t poisson_high(float rate, float n) {
   c0 = c0 * s + 0.008402437f;
   c0 = c0 * s - 0.027741786f;
   c0 = c0 * s + 0.3333432f;
-  const float c1 = ((-0.012865625f * s + 0.017709587f) * s - 0.019826496f) *
-                   (inverse_root * inverse_root);
+  const float c1 =
+      ((-0.012865625f * s + 0.017709587f) * s - 0.019826496f) * (inverse_root * inverse_root);
   const int32_t whole = static_cast<int32_t>(rate);  // apart, so that large rates lose nothing
   const float rest = (rate - static_cast<float>(whole)) + (n * root + (n * n * p + (c0 + c1)));
   const int32_t truncated = static_cast<int32_t>(rest);

@@ -71,9 +71,9 @@ inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
     for (int round = 0; round < 10; ++round) {
       for (int t = 0; t < kTogether; ++t) {
         const Wide p0 = multiply_low_halves(w0[t], m0), p1 = multiply_low_halves(w2[t], m1);
-        w0[t] = (p1 >> 32) ^ w1[t] ^ uint64_t{k0};
+        w0[t] = (p1 >> 32) ^ w1[t] ^ uint64_t { k0 };
         w1[t] = p1;
-        w2[t] = (p0 >> 32) ^ w3[t] ^ uint64_t{k1};
+        w2[t] = (p0 >> 32) ^ w3[t] ^ uint64_t { k1 };
         w3[t] = p0;
       }
       k0 += kPhiloxW0;
@@ -93,8 +93,8 @@ inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
 template <int N>
 inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
   for (int i = 0; i < N; ++i) {
-    const Words r = philox4x32(Words{{c.w[0] + static_cast<uint32_t>(i), c.w[1], c.w[2], c.w[3]}},
-                               seed);
+    const Words r =
+        philox4x32(Words{{c.w[0] + static_cast<uint32_t>(i), c.w[1], c.w[2], c.w[3]}}, seed);
     for (int j = 0; j < 4; ++j) words[j][i] = r.w[j];
   }
 }

@@ -45,16 +45,16 @@ SASAUG_HD int32_t side_limit(const PlanSettings& settings, double limit, int32_t
   return limit > 1.0 ? static_cast<int32_t>(limit) : (largest > 0 ? 1 : 0);
 }
 
-// `side` is the thumbnail's longer side in pixels, or 0: it is drawn. Two blocks of words name everything that is drawn for a sample:
+// `side` is the thumbnail's longer side in pixels, or 0: it is drawn. Two blocks of words name
+// everything that is drawn for a sample:
 //   block 0: transformed?  noise kind  side  strength      block 1: x  y  -  -
 SASAUG_HD Sample draw_sample(const PlanSettings& settings, uint64_t seed, uint64_t id,
-                             Rectangle window, int32_t side, int64_t roi_area,
-                             int64_t image_area) {
+                             Rectangle window, int32_t side, int64_t roi_area, int64_t image_area) {
   const Words what = philox4x32(counter(0, id, Purpose::plan, 0), seed);
   const Words where = philox4x32(counter(1, id, Purpose::plan, 0), seed);
 
-  const bool large = static_cast<double>(roi_area) >
-                     settings.small_fraction * static_cast<double>(image_area);
+  const bool large =
+      static_cast<double>(roi_area) > settings.small_fraction * static_cast<double>(image_area);
   Sample sample{};
   sample.id = id;
   sample.window = window;

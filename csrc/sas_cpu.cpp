@@ -43,20 +43,28 @@ inline int64_t pixel_bytes(PixelType type) {
 template <class F>
 inline void with_pixel(PixelType type, F&& f) {
   switch (type) {
-    case PixelType::uint8: return f(uint8_t{});
-    case PixelType::uint16: return f(uint16_t{});
-    case PixelType::float16: return f(Half{});
-    case PixelType::float32: return f(float{});
+    case PixelType::uint8:
+      return f(uint8_t{});
+    case PixelType::uint16:
+      return f(uint16_t{});
+    case PixelType::float16:
+      return f(Half{});
+    case PixelType::float32:
+      return f(float{});
   }
 }
 
 template <class F>
 inline void with_label(int32_t bytes, F&& f) {
   switch (bytes) {
-    case 1: return f(uint8_t{});
-    case 2: return f(uint16_t{});
-    case 4: return f(uint32_t{});
-    default: return f(uint64_t{});
+    case 1:
+      return f(uint8_t{});
+    case 2:
+      return f(uint16_t{});
+    case 4:
+      return f(uint32_t{});
+    default:
+      return f(uint64_t{});
   }
 }
 
@@ -156,7 +164,7 @@ struct Scratch {
   char* image_row[kMaxChannels][kBandRows];  // [canvas width * c] where `images` has other strides
   char* mask_row[kBandRows];                 // [canvas width]
   uint8_t* roi[kBandRows];                   // [canvas width] 0 or 1
-  uint8_t* roi_any;                          // [canvas width + kLanes] 1 where a row has ROI, then 0
+  uint8_t* roi_any;  // [canvas width + kLanes] 1 where a row has ROI, then 0
 
   Scratch(const Batch& b, const Sample& p, Arena& arena) {
     const int64_t source_w = p.window.width, thumbnail_w = p.thumbnail.width;
@@ -193,7 +201,11 @@ struct Scratch {
 class SampleRows {
  public:
   SampleRows(const Batch& batch, int64_t s, char* memory)
-      : b(batch), p(batch.plan[s]), source(source_of(batch, s)), arena(memory), scratch(batch, p, arena) {
+      : b(batch),
+        p(batch.plan[s]),
+        source(source_of(batch, s)),
+        arena(memory),
+        scratch(batch, p, arena) {
     const int64_t in = pixel_bytes(b.in), out = pixel_bytes(b.out);
     const bool interleaved = b.c > 1 && source.image_c == in && source.image_x == b.c * in &&
                              b.image_c == out && b.image_x == b.c * out;
@@ -220,7 +232,8 @@ class SampleRows {
       int32_t y = first_row + r - above;
       y = y < p.thumbnail.height ? y : p.thumbnail.height - 1;
       thumbnail_row[r] = y > 0 ? y : 0;
-      used[r] = r < rows && p.thumbnail.width > 0 && first_row + r >= above && first_row + r < below;
+      used[r] =
+          r < rows && p.thumbnail.width > 0 && first_row + r >= above && first_row + r < below;
       inside |= used[r];
     }
     with_label(b.mask_bytes, [&](auto tag) { mask_band<decltype(tag)>(); });
@@ -297,8 +310,8 @@ class SampleRows {
   template <class Label>
   Label* mask_row(int32_t r) {
     char* place = masks + (first_row + r) * b.mask_y;
-    const bool direct = masks && r < rows && b.mask_x == sizeof(Label) &&
-                        aligned(place, sizeof(Label));
+    const bool direct =
+        masks && r < rows && b.mask_x == sizeof(Label) && aligned(place, sizeof(Label));
     return reinterpret_cast<Label*>(direct ? place : scratch.mask_row[r]);
   }
 
@@ -345,8 +358,7 @@ class SampleRows {
     if (copied) {
       for (int32_t r = 0; r < rows; ++r) {
         if (!used[r]) continue;
-        memcpy(static_cast<void*>(row[r] + t.x * step),
-               source_row<In>(plane, thumbnail_row[r], r),
+        memcpy(static_cast<void*>(row[r] + t.x * step), source_row<In>(plane, thumbnail_row[r], r),
                static_cast<size_t>(width) * sizeof(Out));
       }
       return;

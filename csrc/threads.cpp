@@ -126,8 +126,7 @@ void plan_cpu(const PlanRequest& request, Sample* plan, int num_threads) {
     const Rectangle window =
         request.windows ? request.windows[s] : Rectangle{0, 0, source.w, source.h};
     plan[s] = draw_sample(request.settings, request.seed, request.ids[s], window,
-                          request.sides ? request.sides[s] : 0, area,
-                          int64_t{source.h} * source.w);
+                          request.sides ? request.sides[s] : 0, area, int64_t{source.h} * source.w);
   });
 }
 

@@ -26,7 +26,7 @@ struct PlanRequest {
   int32_t label_count;
   const uint64_t* labels;
   const Rectangle* windows;  // [n], or null: whole images
-  const int32_t* sides;  // [n] the thumbnails' longer sides; or null: drawn
+  const int32_t* sides;      // [n] the thumbnails' longer sides; or null: drawn
   const uint64_t* ids;
   uint64_t seed;
   PlanSettings settings;

@@ -19,8 +19,7 @@ pytest.importorskip("cv2", reason="needs the extra `cli`")
 pytest.importorskip("PIL", reason="needs the extra `cli`")
 
 from pictures import disc, load, picture, tree, write
-from sasaug import folder, ledger
-from sasaug.folder import Job, expand, sample_id
+from sasaug.folder import Job, expand, expansion, ledger, sample_id
 
 EVERY = sasaug.SAS(p=1.0, apply_to="all")
 
@@ -129,7 +128,7 @@ def test_fewer_copies_are_the_first_of_more(job, tmp_path):
 
 def test_outputs_do_not_depend_on_the_batch(job, tmp_path, monkeypatch):
     expand(job)
-    monkeypatch.setattr(folder, "BATCH_BYTES", 1)
+    monkeypatch.setattr(expansion, "BATCH_BYTES", 1)
     expand(replace(job, out=tmp_path / "singly"))
     assert tree(job.out) == tree(tmp_path / "singly")
 

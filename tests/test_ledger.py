@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from sasaug import ledger
+from sasaug.folder import ledger
 
 
 def test_files_appear_whole(tmp_path):

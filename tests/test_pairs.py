@@ -18,8 +18,7 @@ pytest.importorskip("PIL", reason="needs the extra `cli`")
 import cv2
 
 from pictures import DATA, disc, load, needs_data, picture, write
-from sasaug import pairs
-from sasaug.folder import Job, expand, sample_id
+from sasaug.folder import Job, expand, pairs, sample_id
 
 EVERY = sasaug.SAS(p=1.0, apply_to="all")
 

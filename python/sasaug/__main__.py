@@ -22,7 +22,7 @@ try:
     from rich.table import Table
 
     from .folder import Job, Report, expand
-    from .ledger import write_atomically
+    from .folder.ledger import write_atomically
     from .preview import Tile, contact_sheet, describe, encode_png
 except ModuleNotFoundError as error:
     if error.name is None or error.name.partition(".")[0] == "sasaug":

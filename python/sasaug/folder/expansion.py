@@ -19,10 +19,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from . import SAS, STREAM_VERSION, __version__, apply
+from .. import SAS, STREAM_VERSION, __version__, apply
+from ..preview import Tile, contact_sheet, describe, encode_png
 from .ledger import Ledger, Row, write_atomically
 from .pairs import Case, Loaded, Unusable, decode, decode_image, find, fingerprint, read
-from .preview import Tile, contact_sheet, describe, encode_png
 
 __all__ = ["Job", "Report", "expand", "sample_id"]
 
@@ -47,7 +47,7 @@ class Job:
     seed : int
         In [0, 2^64).
     pattern : str
-        How a mask's file name follows from its image's; see `sasaug.pairs.find`.
+        How a mask's file name follows from its image's; see `sasaug.folder.pairs.find`.
     each_mask : bool
         Several masks of one image make a case each.
     """

@@ -1,0 +1,77 @@
+"""Golden vectors: this version and the next give the pictures that tests/data/golden.txt holds.
+
+A deliberate change bumps kStreamVersion in csrc/bindings.cpp and rewrites the file:
+
+    python tests/test_golden.py
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import sasaug
+
+GOLDEN = Path(__file__).parent / "data" / "golden.txt"
+H, W = 7, 10
+
+
+def inputs(dtype: str) -> tuple[Any, Any]:
+    """A ramp and a mask of labels 1 and 2, from formulas alone."""
+    y, x = np.mgrid[:H, :W]
+    levels = (37 * y + 11 * x) % 64
+    image = levels / 64 if dtype.startswith("f") else levels * (np.iinfo(dtype).max // 63)
+    mask = np.where((x > 1) & (y > 0) & (y < 6), 1 + x // 6, 0)
+    return image.astype(dtype), mask.astype(np.uint8)
+
+
+def results() -> dict[str, list[str]]:
+    """Name of each case -> its lines: pixels as the bits of their type, in hexadecimal."""
+    out: dict[str, list[str]] = {"stream version": [str(sasaug.STREAM_VERSION)]}
+    for dtype in ("uint8", "uint16", "float16", "float32"):
+        image, mask = inputs(dtype)
+        for kind in sasaug.NOISES:
+            strength = sasaug.PRESETS["default"][kind][1]
+            noisy = getattr(sasaug, kind)(image, mask, strength, seed=2025, ids=3 * 2**40)
+            out[f"{kind} {dtype}"] = lines(noisy)
+        for antialias in (False, True):
+            x, y = sasaug.thumbnail(image, mask, 6, canvas=(5, 8), antialias=antialias)
+            out[f"thumbnail {dtype} antialias={antialias}"] = lines(x) + lines(y)
+    masks = np.broadcast_to(inputs("uint8")[1], (12, H, W))
+    for position in ("center", "random", "top_left"):
+        plan = sasaug.SAS(canvas=256, position=position, p=0.75).plan(masks, seed=2**64 - 1)
+        out[f"plan {position}"] = plan.to_json().splitlines()
+    return out
+
+
+def lines(array: Any) -> list[str]:
+    bits = np.ascontiguousarray(array).view(f"u{array.itemsize}")
+    digits = 2 * array.itemsize
+    return [" ".join(f"{int(v):0{digits}x}" for v in row) for row in bits]
+
+
+def read() -> dict[str, list[str]]:
+    cases: dict[str, list[str]] = {}
+    for line in GOLDEN.read_text().splitlines():
+        if line.startswith("# "):
+            cases[line[2:]] = []
+        elif line:
+            cases[list(cases)[-1]].append(line)
+    return cases
+
+
+@pytest.mark.parametrize("name", list(read()) if GOLDEN.exists() else [])
+def test_golden(name):
+    assert results()[name] == read()[name]
+
+
+def test_golden_has_every_case():
+    assert set(read()) == set(results())
+
+
+if __name__ == "__main__":
+    text = "\n\n".join("\n".join([f"# {name}", *rows]) for name, rows in results().items())
+    GOLDEN.write_text(text + "\n")

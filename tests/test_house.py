@@ -1,0 +1,132 @@
+"""The rules of the house: what is public, who may import whom, what a header may include."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import pkgutil
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sasaug
+
+ROOT = Path(__file__).resolve().parents[1]
+CSRC = ROOT / "csrc"
+PACKAGE = ROOT / "python" / "sasaug"
+HEADERS = ["platform", "philox", "draw", "pixel", "noise", "thumbnail", "plan", "sas"]
+
+needs_sources = pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not at hand")
+
+
+def run(code: str) -> str:
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_public_names():
+    assert sorted(sasaug.__all__) == sorted(
+        ["NOISES", "PRESETS", "Plan", "SAS", "STREAM_VERSION", "apply", "gaussian",
+         "get_num_threads", "poisson", "salt_pepper", "sas", "set_num_threads", "speckle",
+         "thumbnail"]
+    )  # fmt: skip
+    assert all(hasattr(sasaug, name) for name in sasaug.__all__)
+    assert set(sasaug.NOISES) <= set(sasaug.__all__)
+
+
+def test_import_is_light():
+    """Beyond numpy nothing but the standard library, and of that no network."""
+    code = "import sys, sasaug; print(*sys.modules)"
+    loaded = {name.split(".")[0] for name in run(code).split()}
+    site = {name.split(".")[0] for name in run("import sys, numpy; print(*sys.modules)").split()}
+    assert "socket" not in loaded - site and "ssl" not in loaded - site
+    assert loaded - site <= {"sasaug", *sys.stdlib_module_names}
+
+
+def test_reference_stands_alone():
+    """reference.py imports nothing of the package; nothing in the package imports it."""
+    source = (PACKAGE / "reference.py").read_text() if PACKAGE.is_dir() else ""
+    imports = re.findall(r"^\s*(?:from|import) (\S+)", source, re.M)
+    assert set(imports) <= {"__future__", "collections.abc", "typing", "numpy", "numpy.typing"}
+    assert "sasaug.reference" not in run("import sys, sasaug; print(*sys.modules)").split()
+
+
+@needs_sources
+def test_headers_include_only_what_stands_before_them():
+    for place, name in enumerate(HEADERS):
+        includes = re.findall(r"#include [<\"](\S+)[>\"]", (CSRC / f"{name}.h").read_text())
+        allowed = {"cstdint", "cmath", "cstring", *(f"{h}.h" for h in HEADERS[:place])}
+        assert set(includes) <= allowed, name
+
+
+@needs_sources
+def test_pybind11_is_in_bindings_alone():
+    users = [f.name for f in CSRC.iterdir() if "pybind11/" in f.read_text()]
+    assert users == ["bindings.cpp"]
+
+
+@needs_sources
+def test_frameworks_are_not_imported():
+    for file in PACKAGE.rglob("*.py"):
+        if file.name != "torch.py":
+            assert not re.search(r"^\s*(import|from) (torch|cupy)", file.read_text(), re.M), file
+
+
+@needs_sources
+def test_ci_runs_the_readmes_test_command():
+    command = "pip install '.[test]' && pytest"
+    assert command in (ROOT / "README.md").read_text()
+    assert command in (ROOT / ".ci" / "run").read_text()
+
+
+@needs_sources
+def test_constants_of_draws_are_the_fitted_ones():
+    """Every coefficient of draw.h stands in the reference too, digit for digit."""
+    numbers = r"\d+\.\d+(?:e-\d+)?(?=f)"
+    source = (CSRC / "draw.h").read_text()
+    reference = (PACKAGE / "reference.py").read_text()
+    for number in set(re.findall(numbers, source)):
+        if len(number) > 6:
+            assert number in reference, number
+
+
+@needs_sources
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="nvcc not found")
+def test_headers_compile_for_the_device(tmp_path):
+    """One kernel that calls everything a CUDA launch will, warnings as errors."""
+    out = tmp_path / "device.cubin"
+    options = "-std=c++17 -arch=sm_80 -cubin -fmad=false -Werror all-warnings"
+    options += " -Wno-deprecated-gpu-targets --expt-relaxed-constexpr"
+    source = Path(__file__).parent / "device.cu"
+    command = ["nvcc", *options.split(), f"-I{CSRC}", "-o", str(out), str(source)]
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert out.stat().st_size > 10_000
+
+
+MODULES = [
+    name
+    for _, name, _ in pkgutil.walk_packages(sasaug.__path__, "sasaug.")
+    if name not in ("sasaug._core", "sasaug.__main__")
+]
+
+
+@pytest.mark.parametrize("name", ["sasaug", *MODULES])
+def test_docstring_examples(name):
+    results = doctest.testmod(importlib.import_module(name))
+    assert results.failed == 0
+
+
+@pytest.mark.parametrize("kind", sasaug.NOISES)
+def test_noise_docstring_examples(kind):
+    function = getattr(sasaug, kind)
+    finder, runner = doctest.DocTestFinder(), doctest.DocTestRunner()
+    examples = [t for t in finder.find(function, kind, globs={}) if t.examples]
+    assert examples
+    for example in examples:
+        assert runner.run(example).failed == 0

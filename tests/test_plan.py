@@ -1,0 +1,201 @@
+"""The plan: what is drawn has the stated distribution; it prints, replays and refuses nonsense."""
+
+from __future__ import annotations
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+from hypothesis import given
+from scipy import stats
+
+import sasaug
+from cases import Case, cases, disc, same_bytes
+from sasaug import Plan
+
+LOWEST_P = 1e-4
+
+
+def drawn(n: int = 100_000, size: int = 16, canvas: int = 256, **settings):
+    masks = np.broadcast_to(np.uint8(1), (n, size, size))
+    return sasaug.SAS(canvas=canvas, **settings).plan(masks, seed=77).samples
+
+
+def test_the_papers_distribution():
+    """p = 0.5; s uniform on 64..256; four kinds equally often; strength uniform in its range."""
+    s = drawn()
+    n = len(s)
+    assert stats.binomtest(int(s["transformed"].sum()), n, 0.5).pvalue > LOWEST_P
+    t = s[s["transformed"]]
+    side = t["thumbnail"][:, 2]
+    assert (side == t["thumbnail"][:, 3]).all()
+    assert side.min() == 64 and side.max() == 256
+    assert stats.chisquare(np.bincount(side - 64, minlength=193)).pvalue > LOWEST_P
+    assert stats.chisquare(np.bincount(t["noise"], minlength=4)).pvalue > LOWEST_P
+    for kind, name in enumerate(sasaug.NOISES):
+        low, high = sasaug.PRESETS["default"][name]
+        strength = t["strength"][t["noise"] == kind]
+        assert stats.kstest((strength - low) / (high - low), "uniform").pvalue > LOWEST_P
+    # and nothing tells anything of another
+    for a, b in (("thumbnail", "noise"), ("thumbnail", "strength"), ("id", "noise")):
+        x, y = (t[f][:, 2] if f == "thumbnail" else t[f] for f in (a, b))
+        keep = t["noise"] == 0 if b == "strength" else slice(None)
+        assert abs(np.corrcoef(x[keep].astype(float), y[keep].astype(float))[0, 1]) < 0.02
+    assert (s["noise"][~s["transformed"]] == -1).all()
+    assert (s["thumbnail"][~s["transformed"]] == (0, 0, 256, 256)).all()
+
+
+@pytest.mark.parametrize("p", [0.0, 0.1, 1.0])
+def test_probability(p):
+    transformed = int(drawn(p=p)["transformed"].sum())
+    assert transformed == p * 100_000 if p in (0, 1) else 9500 < transformed < 10_500
+
+
+def test_random_positions_are_uniform():
+    s = drawn(thumbnail=(250, 250), position="random", p=1.0)
+    for axis in (0, 1):
+        assert stats.chisquare(np.bincount(s["thumbnail"][:, axis], minlength=7)).pvalue > LOWEST_P
+    assert s["thumbnail"][:, :2].max() == 6
+
+
+def test_strength_of_a_single_number_is_that_number():
+    s = drawn(1000, noise={"speckle": (0.1, 0.1)}, p=1.0)
+    assert (s["strength"] == np.float32(0.1)).all() and (s["noise"] == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "large"), [(0, False), (1, False), (300, False), (301, True), (10_000, True)]
+)
+def test_small_is_at_most_three_percent(pixels, large):
+    mask = np.zeros(10_000, np.uint8)
+    mask[:pixels] = 1
+    sample = sasaug.SAS(p=1.0).plan(mask.reshape(100, 100), seed=0).samples[0]
+    assert sample["transformed"] == large
+    everyone = sasaug.SAS(p=1.0, apply_to="all").plan(mask.reshape(100, 100), seed=0).samples[0]
+    assert everyone["transformed"]
+
+
+def test_area_counts_the_labels_asked_for():
+    mask = np.zeros((100, 100), np.int16)
+    mask[:50], mask[50:52] = -3, 7
+    for labels, large in ((None, True), ((-3,), True), ((7,), False), ((8,), False)):
+        sample = sasaug.SAS(p=1.0, labels=labels).plan(mask, seed=0).samples[0]
+        assert sample["transformed"] == large, labels
+
+
+def test_pixels_and_fractions_of_the_side():
+    masks = np.broadcast_to(np.uint8(1), (20_000, 10, 20))  # aspect 2: S = 100 on 100 x 80
+    for thumbnail, low, high in (((0.25, 0.5), 25, 50), ((30, 60), 30, 60), ((90, 400), 90, 100)):
+        aug = sasaug.SAS(canvas=(80, 100), thumbnail=thumbnail, p=1.0)
+        size = aug.plan(masks, seed=1).samples["thumbnail"]
+        assert (size[:, 2].min(), size[:, 2].max()) == (low, high)
+        assert (size[:, 3] == (size[:, 2] + 1) // 2).all()
+
+
+def test_untouched_samples_fit_the_canvas_with_their_aspect():
+    mask = np.zeros((2, 30, 60), np.uint8)
+    image = np.arange(2 * 30 * 60, dtype=np.uint16).reshape(mask.shape)
+    for position, x, y in (("center", 0, 10), ("top_left", 0, 0)):
+        aug = sasaug.SAS(canvas=(50, 60), position=position)
+        plan = aug.plan(mask, seed=0)
+        assert plan.samples["thumbnail"].tolist() == [[x, y, 60, 30]] * 2
+        out, _ = aug(image, mask, seed=0)
+        assert (out[:, y : y + 30] == image).all()
+
+
+def test_each_step_has_a_switch():
+    images, masks = np.random.default_rng(0).random((40, 32, 32), np.float32), disc(40, 32)
+    x, y = sasaug.sas(images, masks, seed=1, p=1.0, thumbnail=None)
+    assert (y == masks).all() and (x != images).any()
+    assert (x[masks == 0] == images[masks == 0]).all()
+    x, y = sasaug.sas(images, masks, seed=1, p=1.0, noise={})
+    assert (y != masks).any()
+    for noise in ({}, None):
+        x, y = sasaug.sas(images, masks, seed=1, p=1.0, thumbnail=None, noise=noise)
+        assert same_bytes(x, images) and same_bytes(y, masks)
+
+
+# ---- prints, replays ---------------------------------------------------------------------------
+
+
+def test_plan_prints_as_a_table():
+    plan = sasaug.SAS(p=1.0).plan(disc(3), seed=9, ids=[7, 8, 2**64 - 1])
+    lines = str(plan).splitlines()
+    assert lines[0] == "Plan of 3 samples, canvas 64 x 64, seed 9"
+    assert lines[1].split() == ["id", "window", "thumbnail", "scale", "noise", "strength"]
+    assert len(lines) == 5 and str(2**64 - 1) in lines[4]
+    assert len({len(line) for line in lines[1:]}) == 1
+    for line, row in zip(lines[2:], plan.rows(), strict=True):
+        assert row["noise"] in line
+    assert len(str(plan[:0]).splitlines()) == 2
+
+
+@given(case=cases())
+def test_plan_from_json_replays_the_bytes(case: Case):
+    plan = case.plan()
+    again = Plan.from_json(plan.to_json())
+    assert again == plan
+    assert again.samples.tobytes() == plan.samples.tobytes()
+    first = sasaug.apply(plan, case.images, case.masks, dtype=case.dtype)
+    second = sasaug.apply(again, case.images, case.masks, dtype=case.dtype)
+    assert same_bytes(first[0], second[0]) and same_bytes(first[1], second[1])
+    json.loads(plan.to_json())
+
+
+@given(case=cases())
+def test_calling_is_planning_and_applying(case: Case):
+    aug = sasaug.SAS(**case.settings)
+    x, y = aug(
+        case.images, case.masks, seed=case.seed, ids=case.ids, windows=case.windows,
+        dtype=case.dtype,
+    )  # fmt: skip
+    a, b = sasaug.apply(case.plan(), case.images, case.masks, dtype=case.dtype)
+    assert same_bytes(x, a) and same_bytes(y, b)
+
+
+def test_infinite_strength_survives_json():
+    plan = sasaug.SAS(p=1.0, noise={"poisson": (9.0, 9.0)}).plan(disc(), seed=0)
+    plan.samples["strength"] = np.inf
+    assert Plan.from_json(plan.to_json()) == plan
+
+
+def test_plan_may_be_edited():
+    images, masks = np.full((2, 64, 64), 128, np.uint8), disc(2)
+    plan = sasaug.SAS(p=1.0, thumbnail=None, noise={"gaussian": (0.1, 0.1)}).plan(masks, seed=0)
+    plan.samples["strength"][1] = 0.0
+    x, _ = sasaug.apply(plan, images, masks)
+    assert (x[0] != images[0]).any() and (x[1] == images[1]).all()
+
+
+def test_without_a_seed_one_is_drawn_and_told():
+    images, masks = np.full((2, 64, 64), 128, np.uint8), disc(2)
+    plans = [sasaug.SAS(p=1.0).plan(masks) for _ in range(3)]
+    assert len({plan.seed for plan in plans}) == 3
+    aug = sasaug.SAS(p=1.0)
+    again = aug.plan(masks, seed=plans[0].seed)
+    assert again == plans[0]
+    assert same_bytes(*(sasaug.apply(p, images, masks)[0] for p in (plans[0], again)))
+
+
+def test_ids_default_to_places_and_name_the_sample():
+    masks = disc(5)
+    aug = sasaug.SAS()
+    assert aug.plan(masks, seed=1).samples["id"].tolist() == [0, 1, 2, 3, 4]
+    big = [2**64 - 1, 2**63, 0, 1, 2]
+    assert aug.plan(masks, seed=1, ids=big).samples["id"].tolist() == big
+    assert aug.plan(masks[0], seed=1, ids=3).rows() == aug.plan(masks, seed=1)[[3]].rows()
+
+
+def test_settings_are_values():
+    aug = sasaug.SAS(canvas=(100, 120), noise={"poisson": (5, 9), "gaussian": (0, 0.1)}, labels=[3])
+    assert sasaug.SAS.from_json(aug.to_json()) == aug
+    assert pickle.loads(pickle.dumps(aug)) == aug and hash(pickle.loads(pickle.dumps(aug))) == hash(
+        aug
+    )
+    assert list(aug.noise) == ["gaussian", "poisson"]  # the list's order, not the caller's
+    assert aug != sasaug.SAS() and sasaug.SAS(canvas=9) == sasaug.SAS(canvas=(9, 9))
+    with pytest.raises(AttributeError):
+        aug.p = 1.0
+    plan = pickle.loads(pickle.dumps(aug.plan(disc() * 3, seed=1)))
+    assert plan == aug.plan(disc() * 3, seed=1)
