@@ -101,25 +101,52 @@ inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
 
 #endif
 
-// The four values that a band's rows have in one column. Without a type for them the compiler
-// vectorises along the columns instead, and gathers.
+// The four values that a band's rows have in one column, and those of two columns. Without types
+// for them the compiler vectorises along the columns instead, and gathers.
 #ifdef SASAUG_LANES
 typedef float Four __attribute__((vector_size(16)));
+typedef float Eight __attribute__((vector_size(32)));
+inline Four four(float v) { return Four{v, v, v, v}; }
+inline Eight both(Four a, Four b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7); }
+inline void put_both(Eight v, Four* to) { memcpy(to, &v, sizeof v); }
+template <class V>
+inline V where_positive(V w, V then, V otherwise) {
+  return w > 0.0f ? then : otherwise;
+}
 #else
-struct Four {
-  float v[4];
+template <int N>
+struct Floats {
+  float v[N];
 };
-inline Four operator+(Four a, Four b) {
-  for (int r = 0; r < 4; ++r) a.v[r] = a.v[r] + b.v[r];
+using Four = Floats<4>;
+using Eight = Floats<8>;
+template <int N>
+inline Floats<N> operator+(Floats<N> a, Floats<N> b) {
+  for (int r = 0; r < N; ++r) a.v[r] = a.v[r] + b.v[r];
   return a;
 }
-inline Four operator-(Four a, Four b) {
-  for (int r = 0; r < 4; ++r) a.v[r] = a.v[r] - b.v[r];
+template <int N>
+inline Floats<N> operator-(Floats<N> a, Floats<N> b) {
+  for (int r = 0; r < N; ++r) a.v[r] = a.v[r] - b.v[r];
   return a;
 }
-inline Four operator*(Four a, float b) {
-  for (int r = 0; r < 4; ++r) a.v[r] = a.v[r] * b;
+template <int N>
+inline Floats<N> operator*(Floats<N> a, Floats<N> b) {
+  for (int r = 0; r < N; ++r) a.v[r] = a.v[r] * b.v[r];
   return a;
+}
+inline Four four(float v) { return Four{{v, v, v, v}}; }
+inline Eight both(Four a, Four b) {
+  Eight v;
+  memcpy(v.v, a.v, sizeof a);
+  memcpy(v.v + 4, b.v, sizeof b);
+  return v;
+}
+inline void put_both(Eight v, Four* to) { memcpy(to, &v, sizeof v); }
+template <int N>
+inline Floats<N> where_positive(Floats<N> w, Floats<N> then, Floats<N> otherwise) {
+  for (int r = 0; r < N; ++r) then.v[r] = w.v[r] > 0.0f ? then.v[r] : otherwise.v[r];
+  return then;
 }
 #endif
 

@@ -97,16 +97,22 @@ struct Poisson {
     const float photons = noise.strength / full, photon = full / noise.strength;
     float rate[N], low_rate[N];
     int32_t high[N], low[N];
+    int32_t any_high = 0, any_low = 0;
     // loop after loop: each becomes vectors, their union would not
     for (int i = 0; i < N; ++i) rate[i] = clip(x[i], full) * photons;
     for (int i = 0; i < N; ++i) {
-      high[i] = poisson_high(rate[i] > kLowestRate ? rate[i] : kLowestRate, random.n[i]);
-    }
-    for (int i = 0; i < N; ++i) {
+      any_high |= rate[i] < kLowestRate ? 0 : 1;
+      any_low |= rate[i] < kLowestRate ? 1 : 0;
       low_rate[i] = rate[i] < kLowestRate ? rate[i] : 0.0f;
-      high[i] = rate[i] < kLowestRate ? 0 : high[i];
+      high[i] = low[i] = 0;
     }
-    poisson_low<N>(low_rate, random.word, low);
+    if (any_high != 0) {
+      for (int i = 0; i < N; ++i) {
+        high[i] = poisson_high(rate[i] > kLowestRate ? rate[i] : kLowestRate, random.n[i]);
+      }
+      for (int i = 0; i < N; ++i) high[i] = rate[i] < kLowestRate ? 0 : high[i];
+    }
+    if (any_low != 0) poisson_low<N>(low_rate, random.word, low);
     for (int i = 0; i < N; ++i) x[i] = static_cast<float>(high[i] + low[i]) * photon;
   }
 };

@@ -7,37 +7,13 @@
 
 #include <cstring>
 
-#include "lanes.h"
+#include "scratch.h"
 
 namespace sasaug {
 namespace SASAUG_VARIANT {
 namespace {
 
-constexpr int kLanes = 32;  // columns whose noise is drawn together
-
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
-// Hands out aligned pieces of one block of memory; without a block it only measures.
-class Arena {
- public:
-  explicit Arena(char* base) : base_(base) {}
-
-  template <class T>
-  T* take(int64_t count) {
-    char* piece = base_ ? base_ + used_ : nullptr;
-    used_ += (static_cast<size_t>(count) * sizeof(T) + 63) & ~size_t{63};
-    return reinterpret_cast<T*>(piece);
-  }
-  size_t used() const { return used_; }
-
- private:
-  char* base_;
-  size_t used_ = 0;
-};
-
-inline int64_t pixel_bytes(PixelType type) {
-  return type == PixelType::uint8 ? 1 : (type == PixelType::float32 ? 4 : 2);
-}
 
 // Calls f with a value of the pixel type's C++ type.
 template <class F>
@@ -79,123 +55,6 @@ inline bool aligned(const char* address, int64_t bytes) {
   return reinterpret_cast<uintptr_t>(address) % static_cast<uintptr_t>(bytes) == 0;
 }
 
-// ---- loops over rows -------------------------------------------------------------------------
-//
-// The four rows of a band are kept interleaved while they are resized, [column][row]: so the four
-// values of a source column are neighbours, and picking columns needs no gather.
-
-template <class T>
-struct Column {
-  T row[kBandRows];
-};
-
-template <class T>
-void interleave(const T* __restrict r0, const T* __restrict r1, const T* __restrict r2,
-                const T* __restrict r3, int64_t width, Column<T>* __restrict to) {
-  for (int64_t x = 0; x < width; ++x) to[x] = Column<T>{{r0[x], r1[x], r2[x], r3[x]}};
-}
-
-template <class T>
-void separate(const Column<T>* __restrict from, int64_t width, T* __restrict r0, T* __restrict r1,
-              T* __restrict r2, T* __restrict r3) {
-  for (int64_t x = 0; x < width; ++x) {
-    r0[x] = from[x].row[0];
-    r1[x] = from[x].row[1];
-    r2[x] = from[x].row[2];
-    r3[x] = from[x].row[3];
-  }
-}
-
-template <class In>
-void lerp_rows(const In* __restrict upper, const In* __restrict lower, float weight, int64_t width,
-               float* __restrict to) {
-  if (weight > 0.0f) {
-    for (int64_t x = 0; x < width; ++x) {
-      const float a = Pixel<In>::load(upper[x]), b = Pixel<In>::load(lower[x]);
-      to[x] = lerp(a, b, weight);
-    }
-  } else {
-    for (int64_t x = 0; x < width; ++x) to[x] = Pixel<In>::load(upper[x]);
-  }
-}
-
-inline void lerp_columns(const Four* __restrict from, const int32_t* __restrict first,
-                         const int32_t* __restrict second, const float* __restrict weight,
-                         int64_t width, Four* __restrict to) {
-  for (int64_t x = 0; x < width; ++x) {
-    const Four a = from[first[x]];
-    to[x] = weight[x] > 0.0f ? lerp(a, from[second[x]], weight[x]) : a;
-  }
-}
-
-template <class In, class Out>
-void store_values(const float* __restrict from, int64_t count, Out* __restrict to) {
-  for (int64_t i = 0; i < count; ++i) to[i] = Pixel<Out>::store(rescale<In, Out>(from[i]));
-}
-
-template <class Label>
-void pick_columns(const Column<Label>* __restrict from, const int32_t* __restrict column,
-                  int64_t width, Column<Label>* __restrict to) {
-  for (int64_t x = 0; x < width; ++x) to[x] = from[column[x]];
-}
-
-// roi[x] = 1 where the label is one of the ROI's, else 0; label after label, for the vectors.
-template <class Label>
-void roi_row(const Label* __restrict row, int64_t width, int32_t label_count,
-             const uint64_t* labels, uint8_t* __restrict roi) {
-  for (int64_t x = 0; x < width; ++x) roi[x] = label_count == 0 && row[x] != 0 ? 1 : 0;
-  for (int32_t k = 0; k < label_count; ++k) {
-    const Label label = static_cast<Label>(labels[k]);
-    for (int64_t x = 0; x < width; ++x) roi[x] |= row[x] == label ? 1 : 0;
-  }
-}
-
-// Memory for the rows of one sample.
-struct Scratch {
-  char* source_row[2 * kBandRows];  // [window width * c] of the input's type, or of the mask's
-  float* lerped[kBandRows];         // [window width * c] rows after the vertical step
-  Four *columns, *resized;          // [window width * c], [thumbnail width * c] interleaved
-  char* small;                      // [thumbnail width * c] columns of the output's type
-  int32_t *first, *second;          // [thumbnail width * c] places in `columns`
-  float* weight;                    // [thumbnail width * c]; antialias: [thumbnail width, taps]
-  char *mask_columns, *mask_small;  // [window width], [thumbnail width] columns of labels
-  char* spare_row[kBandRows];       // [thumbnail width * c] of either's type
-  int32_t* mask_x;                  // [thumbnail width] nearest-exact: column in the window
-  char* image_row[kMaxChannels][kBandRows];  // [canvas width * c] where `images` has other strides
-  char* mask_row[kBandRows];                 // [canvas width]
-  uint8_t* roi[kBandRows];                   // [canvas width] 0 or 1
-  uint8_t* roi_any;  // [canvas width + kLanes] 1 where a row has ROI, then 0
-
-  Scratch(const Batch& b, const Sample& p, Arena& arena) {
-    const int64_t source_w = p.window.width, thumbnail_w = p.thumbnail.width;
-    const bool antialias_x = shrinks_antialiased(b.antialias, p.window.width, p.thumbnail.width);
-    const int64_t in = pixel_bytes(b.in), out = pixel_bytes(b.out), label = b.mask_bytes;
-    const int64_t row_bytes = source_w * (b.c * in > label ? b.c * in : label);
-    for (char*& row : source_row) row = arena.take<char>(row_bytes);
-    for (float*& row : lerped) row = arena.take<float>(source_w * b.c);
-    columns = arena.take<Four>(source_w * b.c);
-    resized = arena.take<Four>(thumbnail_w * b.c);
-    small = arena.take<char>(thumbnail_w * b.c * out * kBandRows);
-    first = arena.take<int32_t>(thumbnail_w * b.c);
-    second = arena.take<int32_t>(thumbnail_w * b.c);
-    const int64_t weights = antialias_x ? most_taps(source_w, thumbnail_w) : b.c;
-    weight = arena.take<float>(thumbnail_w * weights);
-    mask_columns = arena.take<char>(source_w * label * kBandRows);
-    mask_small = arena.take<char>(thumbnail_w * label * kBandRows);
-    const int64_t spare_bytes = thumbnail_w * (b.c * out > label ? b.c * out : label);
-    for (char*& row : spare_row) row = arena.take<char>(spare_bytes);
-    mask_x = arena.take<int32_t>(thumbnail_w);
-    for (auto& plane : image_row) {
-      for (char*& row : plane) row = arena.take<char>(int64_t{b.w} * b.c * out);
-    }
-    for (char*& row : mask_row) row = arena.take<char>(int64_t{b.w} * label);
-    for (uint8_t*& row : roi) row = arena.take<uint8_t>(b.w);
-    roi_any = arena.take<uint8_t>(b.w + kLanes);
-  }
-
-  static int64_t most_taps(int64_t n_src, int64_t n_dst) { return 2 * n_src / n_dst + 3; }
-};
-
 // One sample, row by row. Where image and canvas both interleave their channels a row holds all of
 // them (`step` values per pixel, one plane), elsewhere each channel is a plane of its own.
 class SampleRows {
@@ -217,9 +76,13 @@ class SampleRows {
     window_mask = source.mask + p.window.y * source.mask_y + p.window.x * source.mask_x;
     copied = b.in == b.out && p.window.width == p.thumbnail.width &&
              p.window.height == p.thumbnail.height;
+    covered = p.thumbnail.width == b.w && p.thumbnail.height == b.h;
     antialias_x = shrinks_antialiased(b.antialias, p.window.width, p.thumbnail.width);
     antialias_y = shrinks_antialiased(b.antialias, p.window.height, p.thumbnail.height);
     fill_tables();
+    // columns beside the thumbnail are never in the ROI, nor those past the canvas
+    for (uint8_t* roi : scratch.roi) memset(roi, 0, static_cast<size_t>(b.w));
+    memset(scratch.roi_any, 0, static_cast<size_t>(b.w) + kLanes);
   }
 
   void band(int32_t number) {
@@ -266,7 +129,7 @@ class SampleRows {
       for (int32_t k = 0; k < step; ++k) {
         scratch.first[x * step + k] = static_cast<int32_t>(at.first) * step + k;
         scratch.second[x * step + k] = static_cast<int32_t>(at.second) * step + k;
-        scratch.weight[x * step + k] = at.weight;
+        scratch.weight4[x * step + k] = four(at.weight);
       }
     }
   }
@@ -277,32 +140,51 @@ class SampleRows {
   void mask_band() {
     Label* row[kBandRows];
     for (int32_t r = 0; r < kBandRows; ++r) row[r] = mask_row<Label>(r);
-    if (inside) {
-      const Rectangle& t = p.thumbnail;
-      const Label* from[kBandRows];
-      for (int32_t r = 0; r < kBandRows; ++r) {
-        const int64_t y = nearest_exact(thumbnail_row[r], p.window.height, t.height);
-        from[r] = contiguous<Label>(window_mask + y * source.mask_y, source.mask_x, 0, 1, r);
-      }
-      if (t.width == p.window.width) {
-        for (int32_t r = 0; r < rows; ++r) {
-          if (used[r]) memcpy(row[r] + t.x, from[r], static_cast<size_t>(t.width) * sizeof(Label));
-        }
-      } else {
-        auto* columns = reinterpret_cast<Column<Label>*>(scratch.mask_columns);
-        auto* small = reinterpret_cast<Column<Label>*>(scratch.mask_small);
-        interleave(from[0], from[1], from[2], from[3], p.window.width, columns);
-        pick_columns(columns, scratch.mask_x, t.width, small);
-        separate_used(small, t.width, t.x, row);
-      }
-    }
+    clear(row, 1);
+    noisy_band = inside && fill_mask_rows(row) && p.noise >= 0;
     for (int32_t r = 0; r < rows; ++r) {
-      clear_outside(row[r], r, 1);
-      if (p.noise >= 0) roi_row<Label>(row[r], b.w, b.label_count, b.labels, scratch.roi[r]);
+      if (noisy_band) fill_roi_row(row[r], r);
       if (masks && reinterpret_cast<char*>(row[r]) == scratch.mask_row[r]) {
         char* to = masks + (first_row + r) * b.mask_y;
         for (int64_t x = 0; x < b.w; ++x) memcpy(to + x * b.mask_x, row[r] + x, sizeof(Label));
       }
+    }
+  }
+
+  // The thumbnail's labels; returns whether there are any but background.
+  template <class Label>
+  bool fill_mask_rows(Label** row) {
+    const Rectangle& t = p.thumbnail;
+    const Label* from[kBandRows];
+    bool empty = true;
+    for (int32_t r = 0; r < kBandRows; ++r) {
+      const int64_t y = nearest_exact(thumbnail_row[r], p.window.height, t.height);
+      from[r] = contiguous<Label>(window_mask + y * source.mask_y, source.mask_x, 0, 1, r);
+      empty = empty && blank(from[r], p.window.width);
+    }
+    if (empty || t.width == p.window.width) {
+      for (int32_t r = 0; r < rows; ++r) {
+        const size_t bytes = static_cast<size_t>(t.width) * sizeof(Label);
+        if (used[r] && empty && covered) memset(row[r] + t.x, 0, bytes);
+        if (used[r] && !empty) memcpy(row[r] + t.x, from[r], bytes);
+      }
+      return !empty;
+    }
+    auto* columns = reinterpret_cast<Column<Label>*>(scratch.mask_columns);
+    auto* small = reinterpret_cast<Column<Label>*>(scratch.mask_small);
+    interleave(from[0], from[1], from[2], from[3], p.window.width, columns);
+    pick_columns(columns, scratch.mask_x, t.width, small);
+    separate_used(small, t.width, t.x, row);
+    return true;
+  }
+
+  template <class Label>
+  void fill_roi_row(const Label* row, int32_t r) {
+    const int32_t x = p.thumbnail.x, width = p.thumbnail.width;
+    if (used[r]) {
+      roi_row<Label>(row + x, width, b.label_count, b.labels, scratch.roi[r] + x);
+    } else {
+      memset(scratch.roi[r] + x, 0, static_cast<size_t>(width));
     }
   }
 
@@ -322,12 +204,13 @@ class SampleRows {
     Out* row[kMaxChannels][kBandRows];
     for (int32_t k = 0; k < planes; ++k) {
       for (int32_t r = 0; r < kBandRows; ++r) row[k][r] = image_row<Out>(k, r);
+      clear(row[k], step);
       if (inside) {
         with_pixel(b.in, [&](auto tag) { resize<decltype(tag), Out>(k, row[k]); });
       }
-      for (int32_t r = 0; r < rows; ++r) clear_outside(row[k][r], r, step);
     }
-    Noises::visit(p.noise, [&](auto kind) { noise_band<decltype(kind), Out>(number, row); });
+    Noises::visit(noisy_band ? p.noise : -1,
+                  [&](auto kind) { noise_band<decltype(kind), Out>(number, row); });
     for (int32_t k = 0; k < planes; ++k) {
       for (int32_t r = 0; r < rows; ++r) {
         if (reinterpret_cast<char*>(row[k][r]) != scratch.image_row[k][r]) continue;
@@ -380,8 +263,8 @@ class SampleRows {
     if (antialias_x) {
       horizontal_triangle();
     } else {
-      lerp_columns(scratch.columns, scratch.first, scratch.second, scratch.weight, width,
-                   scratch.resized);
+      lerp_columns<In>(scratch.columns, scratch.first, scratch.second, scratch.weight4, width,
+                       scratch.resized);
     }
     store_values<In>(reinterpret_cast<const float*>(scratch.resized), width * kBandRows,
                      reinterpret_cast<Out*>(scratch.small));
@@ -410,7 +293,7 @@ class SampleRows {
         const Four* from = scratch.columns + scratch.first[x] * int64_t{step} + k;
         Four sum{};
         for (int64_t tap = 0; tap < scratch.second[x]; ++tap) {
-          sum = sum + from[tap * step] * weight[tap];
+          sum = sum + from[tap * step] * four(weight[tap]);
         }
         scratch.resized[x * step + k] = sum;
       }
@@ -451,31 +334,36 @@ class SampleRows {
     separate(from, width, to[0], to[1], to[2], to[3]);
   }
 
-  // Black outside the thumbnail; a row without any of it is black from end to end.
+  // Black wherever the thumbnail will not be; what it covers may be cleared too, it is in the
+  // cache.
   template <class T>
-  void clear_outside(T* row, int32_t r, int64_t per_pixel) {
-    const int64_t end = b.w * per_pixel;
-    const int64_t left = used[r] ? p.thumbnail.x * per_pixel : end;
-    const int64_t right = used[r] ? left + p.thumbnail.width * per_pixel : end;
-    memset(static_cast<void*>(row), 0, static_cast<size_t>(left) * sizeof(T));
-    memset(static_cast<void*>(row + right), 0, static_cast<size_t>(end - right) * sizeof(T));
+  void clear(T** row, int64_t per_pixel) const {
+    if (covered && inside) return;
+    const int64_t width = b.w * per_pixel;
+    bool neighbours = true;
+    for (int32_t r = 1; r < rows; ++r) neighbours = neighbours && row[r] == row[r - 1] + width;
+    const int32_t pieces = neighbours ? 1 : rows;
+    const int64_t values = neighbours ? rows * width : width;
+    for (int32_t r = 0; r < pieces; ++r) {
+      memset(static_cast<void*>(row[r]), 0, static_cast<size_t>(values) * sizeof(T));
+    }
   }
 
   // ---- noise ------------------------------------------------------------------------------
 
   template <class Kind, class T>
   void noise_band(int32_t band, T* (*row)[kBandRows]) {
-    const int32_t width = b.w;
+    const int32_t left = p.thumbnail.x, right = left + p.thumbnail.width;
     uint8_t* __restrict any = scratch.roi_any;
-    memset(any, 0, static_cast<size_t>(width) + kLanes);
-    for (int32_t r = 0; r < rows; ++r) {
-      const uint8_t* __restrict roi = scratch.roi[r];
-      for (int32_t x = 0; x < width; ++x) any[x] |= roi[x];
+    for (int32_t x = left; x < right; ++x) any[x] = scratch.roi[0][x];
+    for (int32_t r = 1; r < rows; ++r) {
+      const uint8_t* __restrict row_roi = scratch.roi[r];
+      for (int32_t x = left; x < right; ++x) any[x] |= row_roi[x];
     }
     const Noise noise{p.strength, b.salt_vs_pepper};
     float n[kBandRows][kLanes];
     uint32_t word[kBandRows][kLanes];
-    for (int32_t x = next_roi(any, 0); x < b.w; x = next_roi(any, x + kLanes)) {
+    for (int32_t x = next_roi(any, left); x < right; x = next_roi(any, x + kLanes)) {
       const int32_t count = static_cast<int32_t>(smaller(kLanes, b.w - x));
       for (int32_t channel = 0; channel < b.c; ++channel) {
         if (channel == 0 || b.per_channel) {
@@ -489,15 +377,16 @@ class SampleRows {
     }
   }
 
-  // The first column from x on that is in the ROI in any row of the band; canvas width: none.
+  // The first column from x on that is in the ROI in any row of the band; past the thumbnail: none.
   int32_t next_roi(const uint8_t* any, int32_t x) const {
-    for (; x < b.w; x += 8) {
+    const int32_t right = p.thumbnail.x + p.thumbnail.width;
+    for (; x < right; x += 8) {
       uint64_t eight;
       memcpy(&eight, any + x, sizeof eight);  // roi_any is longer than the row
       if (eight != 0) break;
     }
-    while (x < b.w && any[x] == 0) ++x;
-    return x < b.w ? x : b.w;
+    while (x < right && any[x] == 0) ++x;
+    return x;
   }
 
   template <class Kind>
@@ -539,42 +428,35 @@ class SampleRows {
   int32_t step, planes;
   char *images, *masks;
   const char *window_image, *window_mask;
-  bool copied, antialias_x, antialias_y;
+  bool copied, covered, antialias_x, antialias_y;
   int64_t taps = 0;
 
   // the band at hand
   int32_t first_row = 0, rows = 0;
   int32_t thumbnail_row[kBandRows];
-  bool used[kBandRows];  // whether the row crosses the thumbnail
-  bool inside = false;   // whether any does
+  bool used[kBandRows];     // whether the row crosses the thumbnail
+  bool inside = false;      // whether any does
+  bool noisy_band = false;  // whether noise is due: then scratch.roi says where
 };
 
 int64_t roi_area(const Source& source, int32_t mask_bytes, int32_t label_count,
                  const uint64_t* labels) {
-  int64_t area = 0;
-  const int64_t width = source.w;
+  int64_t area = 0, width = source.w, height = source.h;
   with_label(mask_bytes, [&](auto tag) {
     using Label = decltype(tag);
-    for (int64_t y = 0; y < source.h; ++y) {
+    if (source.mask_y == width * static_cast<int64_t>(sizeof(Label))) {  // one long row
+      width *= height;
+      height = height > 0 ? 1 : 0;
+    }
+    for (int64_t y = 0; y < height; ++y) {
       const char* row = source.mask + y * source.mask_y;
-      if (source.mask_x != sizeof(Label) || !aligned(row, sizeof(Label))) {
-        for (int64_t x = 0; x < width; ++x) {
-          const Label label = load_unaligned<Label>(row + x * source.mask_x);
-          area += in_roi<Label>(label, label_count, labels) ? 1 : 0;
-        }
-      } else if (label_count == 0) {
-        const Label* __restrict label = reinterpret_cast<const Label*>(row);
-        for (int64_t x0 = 0; x0 < width; x0 += 192) {  // sums of bytes, for the vectors
-          const int64_t x1 = smaller(x0 + 192, width);
-          uint8_t count = 0;
-          for (int64_t x = x0; x < x1; ++x) count = static_cast<uint8_t>(count + (label[x] != 0));
-          area += count;
-        }
-      } else {
-        const Label* label = reinterpret_cast<const Label*>(row);
-        for (int64_t x = 0; x < width; ++x) {
-          area += in_roi<Label>(label[x], label_count, labels) ? 1 : 0;
-        }
+      if (source.mask_x == sizeof(Label) && aligned(row, sizeof(Label))) {
+        area += roi_count(reinterpret_cast<const Label*>(row), width, label_count, labels);
+        continue;
+      }
+      for (int64_t x = 0; x < width; ++x) {
+        const Label label = load_unaligned<Label>(row + x * source.mask_x);
+        area += in_roi<Label>(label, label_count, labels) ? 1 : 0;
       }
     }
   });

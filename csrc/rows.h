@@ -1,0 +1,123 @@
+// One job: the CPU's loops along rows, plain enough for the compiler's vectors.
+//
+// The four rows of a band are kept interleaved while they are resized, [column][row]: so the four
+// values of a source column are neighbours, and picking columns needs no gather.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+
+#include "lanes.h"
+#include "sas.h"
+
+namespace sasaug {
+inline namespace SASAUG_VARIANT {
+
+template <class T>
+struct Column {
+  T row[kBandRows];
+};
+
+template <class T>
+void interleave(const T* __restrict r0, const T* __restrict r1, const T* __restrict r2,
+                const T* __restrict r3, int64_t width, Column<T>* __restrict to) {
+  for (int64_t x = 0; x < width; ++x) to[x] = Column<T>{{r0[x], r1[x], r2[x], r3[x]}};
+}
+
+template <class T>
+void separate(const Column<T>* __restrict from, int64_t width, T* __restrict r0, T* __restrict r1,
+              T* __restrict r2, T* __restrict r3) {
+  for (int64_t x = 0; x < width; ++x) {
+    r0[x] = from[x].row[0];
+    r1[x] = from[x].row[1];
+    r2[x] = from[x].row[2];
+    r3[x] = from[x].row[3];
+  }
+}
+
+template <class In>
+void lerp_rows(const In* __restrict upper, const In* __restrict lower, float weight, int64_t width,
+               float* __restrict to) {
+  if (weight > 0.0f) {
+    for (int64_t x = 0; x < width; ++x) {
+      const float a = Pixel<In>::load(upper[x]), b = Pixel<In>::load(lower[x]);
+      to[x] = lerp(a, b, weight);
+    }
+  } else {
+    for (int64_t x = 0; x < width; ++x) to[x] = Pixel<In>::load(upper[x]);
+  }
+}
+
+// to[x] = the lerp of two columns. Integers are finite, so that weight 0 needs no case of its own:
+// a + (b - a) * 0 is a.
+template <class In>
+void lerp_columns(const Four* __restrict from, const int32_t* __restrict first,
+                  const int32_t* __restrict second, const Four* __restrict weight, int64_t width,
+                  Four* __restrict to) {
+  constexpr bool finite = Pixel<In>::full > 1.0f;
+  int64_t x = 0;
+  for (; x + 2 <= width; x += 2) {
+    const Eight a = both(from[first[x]], from[first[x + 1]]);
+    const Eight b = both(from[second[x]], from[second[x + 1]]);
+    const Eight w = both(weight[x], weight[x + 1]);
+    const Eight between = a + (b - a) * w;
+    put_both(finite ? between : where_positive(w, between, a), to + x);
+  }
+  for (; x < width; ++x) {
+    const Four a = from[first[x]], w = weight[x];
+    const Four between = a + (from[second[x]] - a) * w;
+    to[x] = finite ? between : where_positive(w, between, a);
+  }
+}
+
+template <class In, class Out>
+void store_values(const float* __restrict from, int64_t count, Out* __restrict to) {
+  for (int64_t i = 0; i < count; ++i) to[i] = Pixel<Out>::store(rescale<In, Out>(from[i]));
+}
+
+template <class Label>
+void pick_columns(const Column<Label>* __restrict from, const int32_t* __restrict column,
+                  int64_t width, Column<Label>* __restrict to) {
+  for (int64_t x = 0; x < width; ++x) to[x] = from[column[x]];
+}
+
+// roi[x] = 1 where the label is one of the ROI's, else 0; label after label, for the vectors.
+template <class Label>
+void roi_row(const Label* __restrict row, int64_t width, int32_t label_count,
+             const uint64_t* labels, uint8_t* __restrict roi) {
+  for (int64_t x = 0; x < width; ++x) roi[x] = label_count == 0 && row[x] != 0 ? 1 : 0;
+  for (int32_t k = 0; k < label_count; ++k) {
+    const Label label = static_cast<Label>(labels[k]);
+    for (int64_t x = 0; x < width; ++x) roi[x] |= row[x] == label ? 1 : 0;
+  }
+}
+
+// Whether every label of the row is background.
+template <class Label>
+bool blank(const Label* row, int64_t width) {
+  Label any = 0;
+  for (int64_t x = 0; x < width; ++x) any = static_cast<Label>(any | row[x]);
+  return any == 0;
+}
+
+// Labels of the row that are in the ROI.
+template <class Label>
+int64_t roi_count(const Label* __restrict row, int64_t width, int32_t label_count,
+                  const uint64_t* labels) {
+  int64_t area = 0;
+  for (int64_t x0 = 0; x0 < width; x0 += 1 << 15) {  // 16-bit sums: more of them in a vector
+    const int64_t x1 = width - x0 < 1 << 15 ? width : x0 + (1 << 15);
+    uint16_t count = 0;
+    if (label_count == 0) {
+      for (int64_t x = x0; x < x1; ++x) count = static_cast<uint16_t>(count + (row[x] != 0));
+    } else {
+      for (int64_t x = x0; x < x1; ++x) {
+        count = static_cast<uint16_t>(count + in_roi<Label>(row[x], label_count, labels));
+      }
+    }
+    area += count;
+  }
+  return area;
+}
+
+}  // namespace SASAUG_VARIANT
+}  // namespace sasaug

@@ -1,0 +1,83 @@
+// One job: the CPU's working memory for the rows of one sample, cut from one block.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "rows.h"
+
+namespace sasaug {
+inline namespace SASAUG_VARIANT {
+
+constexpr int kLanes = 32;  // columns whose noise is drawn together
+
+// Hands out aligned pieces of one block of memory; without a block it only measures.
+class Arena {
+ public:
+  explicit Arena(char* base) : base_(base) {}
+
+  template <class T>
+  T* take(int64_t count) {
+    char* piece = base_ ? base_ + used_ : nullptr;
+    used_ += (static_cast<size_t>(count) * sizeof(T) + 63) & ~size_t{63};
+    return reinterpret_cast<T*>(piece);
+  }
+  size_t used() const { return used_; }
+
+ private:
+  char* base_;
+  size_t used_ = 0;
+};
+
+inline int64_t pixel_bytes(PixelType type) {
+  return type == PixelType::uint8 ? 1 : (type == PixelType::float32 ? 4 : 2);
+}
+
+struct Scratch {
+  char* source_row[2 * kBandRows];  // [window width * c] of the input's type, or of the mask's
+  float* lerped[kBandRows];         // [window width * c] rows after the vertical step
+  Four *columns, *resized;          // [window width * c], [thumbnail width * c] interleaved
+  char* small;                      // [thumbnail width * c] columns of the output's type
+  int32_t *first, *second;          // [thumbnail width * c] places in `columns`
+  Four* weight4;                    // [thumbnail width * c] bilinear weights, four times each
+  float* weight;                    // [thumbnail width, taps] antialias
+  char *mask_columns, *mask_small;  // [window width], [thumbnail width] columns of labels
+  char* spare_row[kBandRows];       // [thumbnail width * c] of either's type
+  int32_t* mask_x;                  // [thumbnail width] nearest-exact: column in the window
+  char* image_row[kMaxChannels][kBandRows];  // [canvas width * c] where `images` has other strides
+  char* mask_row[kBandRows];                 // [canvas width]
+  uint8_t* roi[kBandRows];                   // [canvas width] 0 or 1
+  uint8_t* roi_any;  // [canvas width + kLanes] 1 where a row has ROI, then 0
+
+  Scratch(const Batch& b, const Sample& p, Arena& arena) {
+    const int64_t source_w = p.window.width, thumbnail_w = p.thumbnail.width;
+    const bool antialias_x = shrinks_antialiased(b.antialias, p.window.width, p.thumbnail.width);
+    const int64_t in = pixel_bytes(b.in), out = pixel_bytes(b.out), label = b.mask_bytes;
+    const int64_t row_bytes = source_w * (b.c * in > label ? b.c * in : label);
+    for (char*& row : source_row) row = arena.take<char>(row_bytes);
+    for (float*& row : lerped) row = arena.take<float>(source_w * b.c);
+    columns = arena.take<Four>(source_w * b.c);
+    resized = arena.take<Four>(thumbnail_w * b.c);
+    small = arena.take<char>(thumbnail_w * b.c * out * kBandRows);
+    first = arena.take<int32_t>(thumbnail_w * b.c);
+    second = arena.take<int32_t>(thumbnail_w * b.c);
+    weight4 = arena.take<Four>(antialias_x ? 0 : thumbnail_w * b.c);
+    weight = arena.take<float>(antialias_x ? most_taps(source_w, thumbnail_w) * thumbnail_w : 0);
+    mask_columns = arena.take<char>(source_w * label * kBandRows);
+    mask_small = arena.take<char>(thumbnail_w * label * kBandRows);
+    const int64_t spare_bytes = thumbnail_w * (b.c * out > label ? b.c * out : label);
+    for (char*& row : spare_row) row = arena.take<char>(spare_bytes);
+    mask_x = arena.take<int32_t>(thumbnail_w);
+    for (auto& plane : image_row) {
+      for (char*& row : plane) row = arena.take<char>(int64_t{b.w} * b.c * out);
+    }
+    for (char*& row : mask_row) row = arena.take<char>(int64_t{b.w} * label);
+    for (uint8_t*& row : roi) row = arena.take<uint8_t>(b.w);
+    roi_any = arena.take<uint8_t>(b.w + kLanes);
+  }
+
+  static int64_t most_taps(int64_t n_src, int64_t n_dst) { return 2 * n_src / n_dst + 3; }
+};
+
+}  // namespace SASAUG_VARIANT
+}  // namespace sasaug
