@@ -13,7 +13,7 @@ from sasaug import SAS, Plan
 
 X, Y = np.zeros((2, 8, 9), np.uint8), np.ones((2, 8, 9), np.uint8)
 SETTINGS = [
-    ({"canvas": -1}, "canvas must be an int or (height, width), each in [0, 1073741824], got -1"),
+    ({"canvas": -1}, "canvas must be an int or (height, width), each in [0, 536870912], got -1"),
     ({"canvas": (4, 5, 6)}, "canvas must be an int or (height, width)", ),
     ({"canvas": 2.5}, "canvas must be an int", ),
     ({"thumbnail": (0.5, 0.2)}, "thumbnail must be None, two fractions 0 < low <= high <= 1"),
@@ -65,7 +65,7 @@ CALLS = [
     ({"images": np.zeros((2, 8, 9, 0), np.uint8)}, "images must have 1 to 4 channels"),
     ({"images": [X[0], X[1].astype(np.float32)]}, "images[1] must be a numpy array of type uint8"),
     ({"images": [X[0], np.zeros((8, 9, 3), np.uint8)]}, "images[1] must have the axes and channels"),
-    ({"images": np.broadcast_to(np.uint8(0), (2, 1, 2**30 + 1))}, "sides of at most 1073741824"),
+    ({"images": np.broadcast_to(np.uint8(0), (2, 1, 2**29 + 1))}, "sides of at most 536870912"),
     ({"masks": Y.astype(np.float32)}, "masks must be of type bool"),
     ({"masks": Y[:1]}, "masks must be as many as the images, a batch of 2, got a batch of 1"),
     ({"masks": Y[0]}, "masks must be as many as the images, a batch of 2, got one without"),

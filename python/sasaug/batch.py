@@ -19,7 +19,7 @@ MASK_TYPES = {
     "uint32": 4, "int32": 4, "uint64": 8, "int64": 8,
 }  # fmt: skip
 
-MAX_SIDE = 2**30  # products of two sides and a factor of 4 fit in 64 bits
+MAX_SIDE = 2**29  # a value's place in a row of four channels fits 31 bits, products of sides 63
 
 
 @dataclass
