@@ -11,6 +11,7 @@ import pytest
 
 import sasaug
 from cases import disc
+from sasaug.noise import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -48,7 +49,7 @@ def test_api_names_everything():
 def test_noise_table_has_every_kind_and_its_default():
     text = (ROOT / "docs" / "noise.md").read_text()
     for name in sasaug.NOISES:
-        low, high = sasaug.PRESETS["default"][name]
+        low, high = KINDS[name]["usual"]
         row = re.search(rf"^\| `{name}` \|.*$", text, re.M)
         assert row and f"{low:g} to {high:g}" in row.group(), name
 

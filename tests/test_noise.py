@@ -9,6 +9,7 @@ from scipy import stats
 
 import sasaug
 from cases import same_bytes
+from sasaug.noise import KINDS
 
 LOWEST_P = 1e-4
 
@@ -51,8 +52,6 @@ def test_salt_and_pepper_at_one_hits_every_pixel(share, value):
 @pytest.mark.parametrize("dtype", ["uint8", "uint16", "float16", "float32"])
 @pytest.mark.parametrize("kind", sasaug.NOISES)
 def test_identity_strength_changes_nothing(kind, dtype):
-    from sasaug.noise import KINDS
-
     rng = np.random.default_rng(0)
     full = 1 if dtype.startswith("f") else np.iinfo(dtype).max
     image = (rng.random((3, 50, 70)) * full).astype(dtype)
@@ -68,7 +67,7 @@ def test_types_agree_with_float32_to_their_rounding(kind, dtype):
     full = np.float32(1 if dtype.startswith("f") else np.iinfo(dtype).max)
     image = (np.linspace(0, 1, 64 * 64).reshape(64, 64) * full).astype(dtype)
     mask = np.ones(image.shape, bool)
-    strength = sasaug.PRESETS["default"][kind][1]
+    strength = KINDS[kind]["usual"][1]
     noisy = getattr(sasaug, kind)(image, mask, strength, seed=6).astype(np.float64) / full
     unit = (image.astype(np.float32) / full).astype(np.float32)
     exact = getattr(sasaug, kind)(unit, mask, strength, seed=6)
@@ -99,7 +98,7 @@ def test_per_channel_draws_differ_and_shared_ones_do_not():
     image = np.full((40, 40, 3), 128, np.uint8)[None]
     mask = np.ones((1, 40, 40), bool)
     for kind in sasaug.NOISES:
-        strength = sasaug.PRESETS["default"][kind][1]
+        strength = KINDS[kind]["usual"][1]
         shared = getattr(sasaug, kind)(image, mask, strength, seed=1)
         apart = getattr(sasaug, kind)(image, mask, strength, seed=1, per_channel=True)
         assert (shared[..., 0] == shared[..., 1]).all() and (shared[..., 0] == shared[..., 2]).all()

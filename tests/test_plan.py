@@ -13,6 +13,7 @@ from scipy import stats
 import sasaug
 from cases import Case, cases, disc, same_bytes
 from sasaug import Plan
+from sasaug.noise import KINDS
 
 LOWEST_P = 1e-4
 
@@ -34,7 +35,7 @@ def test_the_papers_distribution():
     assert stats.chisquare(np.bincount(side - 64, minlength=193)).pvalue > LOWEST_P
     assert stats.chisquare(np.bincount(t["noise"], minlength=4)).pvalue > LOWEST_P
     for kind, name in enumerate(sasaug.NOISES):
-        low, high = sasaug.PRESETS["default"][name]
+        low, high = KINDS[name]["usual"]
         strength = t["strength"][t["noise"] == kind]
         assert stats.kstest((strength - low) / (high - low), "uniform").pvalue > LOWEST_P
     # and nothing tells anything of another

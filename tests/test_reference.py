@@ -11,6 +11,7 @@ from hypothesis import given, settings
 import sasaug
 from cases import Case, cases, same_bytes
 from sasaug import _core, reference
+from sasaug.noise import KINDS
 
 KNOWN_ANSWERS = Path(__file__).parent / "data" / "philox4x32.txt"
 
@@ -72,7 +73,7 @@ def test_kernels_give_the_references_bits(case: Case):
 @pytest.mark.parametrize("kind", sasaug.NOISES)
 def test_every_kind_gives_the_references_bits(kind, dtype, instruction_set):
     """Every grey level, at strengths over the kind's whole range, on wide and ragged rows."""
-    low, high = sasaug.PRESETS["default"][kind]
+    low, high = KINDS[kind]["usual"]
     strengths = [low, high, *{"poisson": (0.5, 40, 3e3, 1e6, 2**30, np.inf)}.get(kind, (0, 1))]
     n = len(strengths)
     ramp = np.linspace(0, 1, 37 * 151).reshape(37, 151)

@@ -42,12 +42,9 @@ __all__ = [
     "STREAM_VERSION",
     "Plan",
     "apply",
-    "gaussian",
     "get_num_threads",
-    "poisson",
-    "salt_pepper",
     "sas",
     "set_num_threads",
-    "speckle",
     "thumbnail",
+    *NOISES,
 ]

@@ -30,7 +30,10 @@ NUMBERS: dict[str, int] = {name: number for number, name in enumerate(NOISES)}
 
 #: Ranges of strength by preset; what each reproduces, and what not, is in docs/noise.md.
 PRESETS: dict[str, dict[str, tuple[float, float]]] = {
-    "default": {name: kind["usual"] for name, kind in KINDS.items()},
+    # the paper's four kinds; a further one must not change what a seed means
+    "default": {
+        name: KINDS[name]["usual"] for name in ("gaussian", "speckle", "salt_pepper", "poisson")
+    },
     # random_noise(): var=0.01, amount=0.05; poisson takes 2^ceil(log2(grey levels)) photons
     "scikit-image": {
         "gaussian": (0.1, 0.1),
