@@ -216,9 +216,9 @@ def test_demo_draws_a_sheet_prints_the_plan_and_the_speed(tmp_path, monkeypatch)
     result = run("demo", "--n", 2, "--size", 64)
     assert result.exit_code == 0, result.output
     sheet = load(tmp_path / "sasaug_demo.png")
-    assert sheet.shape[1] > 256 * (len(sasaug.NOISES) + 2)
+    assert sheet.shape[1] > 256 * (len(sasaug.PRESETS["default"]) + 2)
     _, masks = phantoms(2, 64, 0)
-    ids = np.arange(2, dtype=np.uint64) + np.uint64(2 * len(sasaug.NOISES))
+    ids = np.arange(2, dtype=np.uint64) + np.uint64(2 * len(sasaug.PRESETS["default"]))
     assert str(sasaug.SAS().plan(masks, seed=0, ids=ids)) in result.output
     assert re.search(r"[\d,]+ images/s, \d+\.\d\d GB/s", result.output)
 

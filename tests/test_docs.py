@@ -42,7 +42,8 @@ def test_python_blocks_run(document):
 
 def test_api_names_everything():
     text = (ROOT / "docs" / "api.md").read_text()
-    for name in [*sasaug.__all__, *(f.name for f in fields(sasaug.SAS))]:
+    further = set(sasaug.NOISES) - set(sasaug.PRESETS["default"])  # docs/noise.md names these
+    for name in [*(set(sasaug.__all__) - further), *(f.name for f in fields(sasaug.SAS))]:
         assert re.search(rf"\b{name}\b", text), name
 
 

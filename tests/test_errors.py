@@ -171,6 +171,7 @@ def test_sizes(size):
         sasaug.thumbnail(X, Y, size=size)
 
 
+COUNT = len(sasaug.NOISES)
 EDITS = [
     ("window", (0, 0, 10, 8), "plan.samples['window'][1] must lie inside the image (width 9"),
     ("window", (-1, 0, 3, 3), "got (x, y, width, height) = (-1, 0, 3, 3)"),
@@ -178,8 +179,8 @@ EDITS = [
     ("window", (2**31 - 1, 0, 2**31 - 1, 1), "must lie inside the image"),
     ("thumbnail", (5, 0, 9, 8), "plan.samples['thumbnail'][1] must lie inside the canvas"),
     ("thumbnail", (0, 0, -1, 8), "must lie inside the canvas"),
-    ("noise", 4, "plan.samples['noise'][1] must be in [-1, 3], got 4"),
-    ("noise", -2, "plan.samples['noise'][1] must be in [-1, 3], got -2"),
+    ("noise", COUNT, f"plan.samples['noise'][1] must be in [-1, {COUNT - 1}], got {COUNT}"),
+    ("noise", -2, f"plan.samples['noise'][1] must be in [-1, {COUNT - 1}], got -2"),
     ("strength", np.nan, "plan.samples['strength'] must be"),
     ("strength", -1, "plan.samples['strength'] must be"),
 ]

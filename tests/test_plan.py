@@ -34,7 +34,7 @@ def test_the_papers_distribution():
     assert side.min() == 64 and side.max() == 256
     assert stats.chisquare(np.bincount(side - 64, minlength=193)).pvalue > LOWEST_P
     assert stats.chisquare(np.bincount(t["noise"], minlength=4)).pvalue > LOWEST_P
-    for kind, name in enumerate(sasaug.NOISES):
+    for kind, name in enumerate(sasaug.PRESETS["default"]):
         low, high = KINDS[name]["usual"]
         strength = t["strength"][t["noise"] == kind]
         assert stats.kstest((strength - low) / (high - low), "uniform").pvalue > LOWEST_P
