@@ -108,7 +108,6 @@ typedef float Four __attribute__((vector_size(16)));
 typedef float Eight __attribute__((vector_size(32)));
 inline Four four(float v) { return Four{v, v, v, v}; }
 inline Eight both(Four a, Four b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7); }
-inline void put_both(Eight v, Four* to) { memcpy(to, &v, sizeof v); }
 template <class V>
 inline V where_positive(V w, V then, V otherwise) {
   return w > 0.0f ? then : otherwise;
@@ -142,13 +141,18 @@ inline Eight both(Four a, Four b) {
   memcpy(v.v + 4, b.v, sizeof b);
   return v;
 }
-inline void put_both(Eight v, Four* to) { memcpy(to, &v, sizeof v); }
 template <int N>
 inline Floats<N> where_positive(Floats<N> w, Floats<N> then, Floats<N> otherwise) {
   for (int r = 0; r < N; ++r) then.v[r] = w.v[r] > 0.0f ? then.v[r] : otherwise.v[r];
   return then;
 }
 #endif
+inline Eight pair_at(const Four* from) {
+  Eight v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+inline void put_pair(Eight v, Four* to) { memcpy(to, &v, sizeof v); }
 
 }  // namespace SASAUG_VARIANT
 }  // namespace sasaug

@@ -49,6 +49,7 @@ struct Pixel;
 
 template <>
 struct Pixel<uint8_t> {
+  static constexpr bool integer = true;
   static constexpr float full = 255.0f;
   SASAUG_HD static float load(uint8_t v) { return static_cast<float>(v); }
   SASAUG_HD static uint8_t store(float x) { return static_cast<uint8_t>(round_half_even(x)); }
@@ -56,6 +57,7 @@ struct Pixel<uint8_t> {
 
 template <>
 struct Pixel<uint16_t> {
+  static constexpr bool integer = true;
   static constexpr float full = 65535.0f;
   SASAUG_HD static float load(uint16_t v) { return static_cast<float>(v); }
   SASAUG_HD static uint16_t store(float x) { return static_cast<uint16_t>(round_half_even(x)); }
@@ -63,6 +65,7 @@ struct Pixel<uint16_t> {
 
 template <>
 struct Pixel<Half> {
+  static constexpr bool integer = false;
   static constexpr float full = 1.0f;
   SASAUG_HD static float load(Half v) { return half_to_float(v); }
   SASAUG_HD static Half store(float x) { return float_to_half(x); }
@@ -70,6 +73,7 @@ struct Pixel<Half> {
 
 template <>
 struct Pixel<float> {
+  static constexpr bool integer = false;
   static constexpr float full = 1.0f;
   SASAUG_HD static float load(float v) { return v; }
   SASAUG_HD static float store(float x) { return x == x ? x : bits_to_float(0x7FC00000u); }

@@ -47,25 +47,38 @@ void lerp_rows(const In* __restrict upper, const In* __restrict lower, float wei
   }
 }
 
-// to[x] = the lerp of two columns. Integers are finite, so that weight 0 needs no case of its own:
-// a + (b - a) * 0 is a.
+// The same for integers, on rows interleaved before: smaller values to move.
 template <class In>
-void lerp_columns(const Four* __restrict from, const int32_t* __restrict first,
-                  const int32_t* __restrict second, const Four* __restrict weight, int64_t width,
-                  Four* __restrict to) {
-  constexpr bool finite = Pixel<In>::full > 1.0f;
+void lerp_interleaved(const Column<In>* __restrict upper, const Column<In>* __restrict lower,
+                      const float* weight, int64_t width, Column<float>* __restrict to) {
+  const float w0 = weight[0], w1 = weight[1], w2 = weight[2], w3 = weight[3];
+  for (int64_t x = 0; x < width; ++x) {
+    const In *a = upper[x].row, *b = lower[x].row;
+    to[x].row[0] = lerp(Pixel<In>::load(a[0]), Pixel<In>::load(b[0]), w0);
+    to[x].row[1] = lerp(Pixel<In>::load(a[1]), Pixel<In>::load(b[1]), w1);
+    to[x].row[2] = lerp(Pixel<In>::load(a[2]), Pixel<In>::load(b[2]), w2);
+    to[x].row[3] = lerp(Pixel<In>::load(a[3]), Pixel<In>::load(b[3]), w3);
+  }
+}
+
+// to[x] = the lerp of two columns, `step` apart, the first at from + offset[x]. Integers are
+// finite, so that weight 0 needs no case of its own: a + (b - a) * 0 is a.
+template <class In>
+void lerp_columns(const Four* __restrict from, const int64_t* __restrict offset,
+                  const Four* __restrict weight, int64_t step, int64_t width, Four* __restrict to) {
+  const Four* __restrict next = from + step;
   int64_t x = 0;
   for (; x + 2 <= width; x += 2) {
-    const Eight a = both(from[first[x]], from[first[x + 1]]);
-    const Eight b = both(from[second[x]], from[second[x + 1]]);
-    const Eight w = both(weight[x], weight[x + 1]);
+    const Eight a = both(from[offset[x]], from[offset[x + 1]]);
+    const Eight b = both(next[offset[x]], next[offset[x + 1]]);
+    const Eight w = pair_at(weight + x);
     const Eight between = a + (b - a) * w;
-    put_both(finite ? between : where_positive(w, between, a), to + x);
+    put_pair(Pixel<In>::integer ? between : where_positive(w, between, a), to + x);
   }
   for (; x < width; ++x) {
-    const Four a = from[first[x]], w = weight[x];
-    const Four between = a + (from[second[x]] - a) * w;
-    to[x] = finite ? between : where_positive(w, between, a);
+    const Four a = from[offset[x]], w = weight[x];
+    const Four between = a + (next[offset[x]] - a) * w;
+    to[x] = Pixel<In>::integer ? between : where_positive(w, between, a);
   }
 }
 

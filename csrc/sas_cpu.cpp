@@ -83,6 +83,9 @@ class SampleRows {
     // columns beside the thumbnail are never in the ROI, nor those past the canvas
     for (uint8_t* roi : scratch.roi) memset(roi, 0, static_cast<size_t>(b.w));
     memset(scratch.roi_any, 0, static_cast<size_t>(b.w) + kLanes);
+    // the column past the last one is read, with weight 0
+    for (int32_t k = 0; k < step; ++k)
+      scratch.columns[p.window.width * int64_t{step} + k] = four(0);
   }
 
   void band(int32_t number) {
@@ -111,15 +114,15 @@ class SampleRows {
     }
     if (copied) return;
     if (antialias_x) {
-      taps = Scratch::most_taps(w.width, t.width);
+      most_taps = Scratch::most_taps(w.width, t.width);
       for (int32_t x = 0; x < t.width; ++x) {
         const Triangle at = triangle(x, w.width, t.width);
         const float sum = triangle_sum(x, at, w.width, t.width);
-        scratch.first[x] = static_cast<int32_t>(at.first);
-        scratch.second[x] = static_cast<int32_t>(at.count);
+        scratch.first[x] = at.first;
+        scratch.taps[x] = at.count;
         for (int64_t k = 0; k < at.count; ++k) {
           const int64_t weight = triangle_weight(x, at.first + k, w.width, t.width);
-          scratch.weight[x * taps + k] = static_cast<float>(weight) / sum;
+          scratch.weight[x * most_taps + k] = static_cast<float>(weight) / sum;
         }
       }
       return;
@@ -127,8 +130,7 @@ class SampleRows {
     for (int32_t x = 0; x < t.width; ++x) {
       const Bilinear at = bilinear(x, w.width, t.width);
       for (int32_t k = 0; k < step; ++k) {
-        scratch.first[x * step + k] = static_cast<int32_t>(at.first) * step + k;
-        scratch.second[x * step + k] = static_cast<int32_t>(at.second) * step + k;
+        scratch.first[x * step + k] = at.first * step + k;
         scratch.weight4[x * step + k] = four(at.weight);
       }
     }
@@ -246,29 +248,49 @@ class SampleRows {
       }
       return;
     }
-    for (int32_t r = 0; r < kBandRows; ++r) {
-      if (antialias_y) {
-        vertical_triangle<In>(plane, r);
-      } else {
-        const Bilinear at = bilinear(thumbnail_row[r], p.window.height, t.height);
-        lerp_rows(source_row<In>(plane, at.first, 2 * r),
-                  source_row<In>(plane, at.second, 2 * r + 1), at.weight,
-                  static_cast<int64_t>(p.window.width) * step, scratch.lerped[r]);
-      }
-    }
-    float** lerped = scratch.lerped;
-    interleave(lerped[0], lerped[1], lerped[2], lerped[3],
-               static_cast<int64_t>(p.window.width) * step,
-               reinterpret_cast<Column<float>*>(scratch.columns));
+    vertical<In>(plane);
     if (antialias_x) {
       horizontal_triangle();
     } else {
-      lerp_columns<In>(scratch.columns, scratch.first, scratch.second, scratch.weight4, width,
+      lerp_columns<In>(scratch.columns, scratch.first, scratch.weight4, step, width,
                        scratch.resized);
     }
     store_values<In>(reinterpret_cast<const float*>(scratch.resized), width * kBandRows,
                      reinterpret_cast<Out*>(scratch.small));
     separate_used(reinterpret_cast<const Column<Out>*>(scratch.small), width, t.x * step, row);
+  }
+
+  // The window's rows, resized to the band's four, as columns.
+  template <class In>
+  void vertical(int32_t plane) {
+    const int64_t width = static_cast<int64_t>(p.window.width) * step;
+    auto* columns = reinterpret_cast<Column<float>*>(scratch.columns);
+    float* const* to = scratch.lerped;
+    if (antialias_y) {
+      for (int32_t r = 0; r < kBandRows; ++r) vertical_triangle<In>(plane, r);
+      interleave(to[0], to[1], to[2], to[3], width, columns);
+      return;
+    }
+    const In *upper[kBandRows], *lower[kBandRows];
+    float weight[kBandRows];
+    for (int32_t r = 0; r < kBandRows; ++r) {
+      const Bilinear at = bilinear(thumbnail_row[r], p.window.height, p.thumbnail.height);
+      upper[r] = source_row<In>(plane, at.first, 2 * r);
+      lower[r] = source_row<In>(plane, at.second, 2 * r + 1);
+      weight[r] = at.weight;
+    }
+    if (Pixel<In>::integer) {
+      auto* above = reinterpret_cast<Column<In>*>(scratch.upper);
+      auto* below = reinterpret_cast<Column<In>*>(scratch.lower);
+      interleave(upper[0], upper[1], upper[2], upper[3], width, above);
+      interleave(lower[0], lower[1], lower[2], lower[3], width, below);
+      lerp_interleaved(above, below, weight, width, columns);
+    } else {
+      for (int32_t r = 0; r < kBandRows; ++r) {
+        lerp_rows(upper[r], lower[r], weight[r], width, to[r]);
+      }
+      interleave(to[0], to[1], to[2], to[3], width, columns);
+    }
   }
 
   template <class In>
@@ -288,11 +310,11 @@ class SampleRows {
 
   void horizontal_triangle() {
     for (int32_t x = 0; x < p.thumbnail.width; ++x) {
-      const float* weight = scratch.weight + x * taps;
+      const float* weight = scratch.weight + x * most_taps;
       for (int32_t k = 0; k < step; ++k) {
-        const Four* from = scratch.columns + scratch.first[x] * int64_t{step} + k;
+        const Four* from = scratch.columns + scratch.first[x] * step + k;
         Four sum{};
-        for (int64_t tap = 0; tap < scratch.second[x]; ++tap) {
+        for (int64_t tap = 0; tap < scratch.taps[x]; ++tap) {
           sum = sum + from[tap * step] * four(weight[tap]);
         }
         scratch.resized[x * step + k] = sum;
@@ -429,7 +451,7 @@ class SampleRows {
   char *images, *masks;
   const char *window_image, *window_mask;
   bool copied, covered, antialias_x, antialias_y;
-  int64_t taps = 0;
+  int64_t most_taps = 0;
 
   // the band at hand
   int32_t first_row = 0, rows = 0;

@@ -36,9 +36,10 @@ inline int64_t pixel_bytes(PixelType type) {
 struct Scratch {
   char* source_row[2 * kBandRows];  // [window width * c] of the input's type, or of the mask's
   float* lerped[kBandRows];         // [window width * c] rows after the vertical step
-  Four *columns, *resized;          // [window width * c], [thumbnail width * c] interleaved
+  char *upper, *lower;              // [window width * c] columns of the input's type
+  Four *columns, *resized;          // [window width * c + c], [thumbnail width * c] columns
   char* small;                      // [thumbnail width * c] columns of the output's type
-  int32_t *first, *second;          // [thumbnail width * c] places in `columns`
+  int64_t *first, *taps;            // [thumbnail width * c] place in `columns`; antialias: how many
   Four* weight4;                    // [thumbnail width * c] bilinear weights, four times each
   float* weight;                    // [thumbnail width, taps] antialias
   char *mask_columns, *mask_small;  // [window width], [thumbnail width] columns of labels
@@ -56,11 +57,13 @@ struct Scratch {
     const int64_t row_bytes = source_w * (b.c * in > label ? b.c * in : label);
     for (char*& row : source_row) row = arena.take<char>(row_bytes);
     for (float*& row : lerped) row = arena.take<float>(source_w * b.c);
-    columns = arena.take<Four>(source_w * b.c);
+    upper = arena.take<char>(source_w * b.c * in * kBandRows);
+    lower = arena.take<char>(source_w * b.c * in * kBandRows);
+    columns = arena.take<Four>((source_w + 1) * b.c);
     resized = arena.take<Four>(thumbnail_w * b.c);
     small = arena.take<char>(thumbnail_w * b.c * out * kBandRows);
-    first = arena.take<int32_t>(thumbnail_w * b.c);
-    second = arena.take<int32_t>(thumbnail_w * b.c);
+    first = arena.take<int64_t>(thumbnail_w * b.c);
+    taps = arena.take<int64_t>(antialias_x ? thumbnail_w : 0);
     weight4 = arena.take<Four>(antialias_x ? 0 : thumbnail_w * b.c);
     weight = arena.take<float>(antialias_x ? most_taps(source_w, thumbnail_w) * thumbnail_w : 0);
     mask_columns = arena.take<char>(source_w * label * kBandRows);
