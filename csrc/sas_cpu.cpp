@@ -466,7 +466,8 @@ int64_t roi_area(const Source& source, int32_t mask_bytes, int32_t label_count,
   int64_t area = 0, width = source.w, height = source.h;
   with_label(mask_bytes, [&](auto tag) {
     using Label = decltype(tag);
-    if (source.mask_y == width * static_cast<int64_t>(sizeof(Label))) {  // one long row
+    if (source.mask_x == sizeof(Label) &&
+        source.mask_y == width * source.mask_x) {  // one long row
       width *= height;
       height = height > 0 ? 1 : 0;
     }

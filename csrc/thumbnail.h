@@ -78,7 +78,7 @@ SASAUG_HD float triangle_sum(int64_t i, Triangle t, int64_t n_src, int64_t n_dst
 }
 
 SASAUG_HD bool shrinks_antialiased(bool antialias, int32_t n_src, int32_t n_dst) {
-  return antialias && n_src > n_dst;
+  return antialias && n_src > n_dst && n_dst > 0;
 }
 
 // S, the longer side in pixels of the largest thumbnail with the window's aspect on the canvas.

@@ -215,6 +215,61 @@ def test_out_may_name_the_inputs():
     assert same_bytes(sasaug.gaussian(image, masks[0], std=0.1, seed=1, out=image), noisy)
 
 
+def test_mirrored_inputs():
+    rng = np.random.default_rng(0)
+    images, masks = rng.random((2, 40, 50), np.float32), rng.integers(0, 2, (2, 40, 50), np.uint8)
+    expected = sasaug.sas(images, masks, seed=2, p=1.0)
+    for axes in ((0,), (1,), (2,), (1, 2)):
+        view = [np.flip(np.flip(a, axes).copy(), axes) for a in (images, masks)]
+        got = sasaug.sas(*view, seed=2, p=1.0)
+        assert same_bytes(got[0], expected[0]) and same_bytes(got[1], expected[1])
+
+
+def test_mirrored_outputs():
+    images, masks = (
+        np.random.default_rng(0).random((3, 40, 50), np.float32),
+        disc(3, 64)[:, :40, :50],
+    )
+    expected = sasaug.sas(images, masks, seed=2, p=1.0)
+    for flip in (
+        (slice(None), slice(None, None, -1)),
+        (slice(None, None, -1),),
+        (slice(None), slice(None), slice(None, None, -1)),
+    ):
+        out = np.zeros_like(images)[flip], np.zeros_like(masks)[flip]
+        sasaug.sas(images, masks, seed=2, p=1.0, out=out)
+        assert same_bytes(out[0].copy(), expected[0]) and same_bytes(out[1].copy(), expected[1])
+
+
+def test_in_place_every_way():
+    images, masks = (
+        np.random.default_rng(0).integers(0, 256, (3, 40, 50), np.uint8),
+        disc(3, 64)[:, :40, :50].copy(),
+    )
+    plan = sasaug.SAS(p=1.0).plan(masks, seed=1)
+    calls = (
+        lambda i, m, **o: sasaug.apply(plan, i, m, **o),
+        lambda i, m, **o: sasaug.thumbnail(i, m, 20, **o),
+        lambda i, m, **o: sasaug.sas(i, m, seed=1, p=1.0, **o),
+    )
+    for call in calls:
+        expected = call(images, masks)
+        for how in ("same", "view", "swapped", "list"):
+            i, m = images.copy(), masks.copy()
+            ins = (list(i), list(m)) if how == "list" else (i, m)
+            if how == "view":
+                big = np.zeros((2, 3, 41, 50), np.uint8)
+                i, m, out = big[0, :, :40], big[1, :, :40], (big[0, :, 1:], big[1, :, 1:])
+                i[...], m[...] = images, masks
+                ins = i, m
+            else:
+                out = (m, i) if how == "swapped" else (i, m)
+            got = call(*ins, out=out)
+            assert same_bytes(got[0].copy(), expected[0]) and same_bytes(
+                got[1].copy(), expected[1]
+            ), how
+
+
 def test_nan_and_infinity_in_the_roi_become_numbers():
     x = np.full((8, 8), 0.5, np.float32)
     x[1, :4] = np.nan, np.inf, -np.inf, np.nan
@@ -284,6 +339,21 @@ def test_environment_names_the_instruction_set():
     assert run.returncode and "SASAUG_ISA must be one that this machine runs" in run.stderr
 
 
+def test_instruction_set_in_use(instruction_set):
+    assert _core.instruction_set() == instruction_set
+
+
+def test_empty_environment_is_the_fastest():
+    env = {**os.environ, "SASAUG_ISA": ""}
+    run = subprocess.run(
+        [sys.executable, "-c", "import sasaug; print(sasaug._core.instruction_set())"],
+        env=env,
+        capture_output=True,
+        text=True,
+    )
+    assert run.stdout.strip() == _core.instruction_sets()[-1], run.stderr
+
+
 def test_global_random_state_is_neither_read_nor_written():
     np.random.seed(0)
     before = np.random.get_state()[1].tolist()
@@ -321,17 +391,6 @@ def test_flush_to_zero_and_rounding_mode_of_the_caller_do_not_matter(word, dtype
         libm.fesetenv(ctypes.byref(saved))
     assert same(got, expected)
     assert ctypes.c_uint32.from_buffer(after, 28).value & 0xFFC0 == mxcsr.value & 0xFFC0
-
-
-def test_more_than_two_to_the_31_elements():
-    """Rows beyond 2^31 pixels are read; most of the memory is never touched by anyone else."""
-    image = np.zeros((9, 2**28 + 64), np.uint8)
-    image[8, -64:] = np.arange(64)
-    masks = np.broadcast_to(np.uint8(1), image.shape)
-    x, y = sasaug.thumbnail(
-        image, masks, size=64, windows=[2**28, 0, 64, 9], canvas=(9, 64), position="top_left"
-    )
-    assert (x[8] == np.arange(64)).all() and (x[:8] == 0).all() and y.all()
 
 
 def test_many_samples_of_one_image():

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import re
+import subprocess
+import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -200,3 +205,95 @@ def test_settings_are_values():
         aug.p = 1.0
     plan = pickle.loads(pickle.dumps(aug.plan(disc() * 3, seed=1)))
     assert plan == aug.plan(disc() * 3, seed=1)
+
+
+def test_plans_differ_in_each_of_their_numbers():
+    plan = sasaug.SAS(p=1.0).plan(disc(), seed=1)
+    same = replace(plan, samples=plan.samples.copy())
+    assert same == plan
+    for name, value in {"seed": 2, "canvas": (65, 64), "antialias": True, "labels": (1,)}.items():
+        assert replace(plan, **{name: value}) != plan
+    same.samples["strength"] += 1
+    assert same != plan
+
+
+def test_a_line_of_the_table():
+    masks = np.ones((1, 40, 80), np.uint8)
+    plan = sasaug.SAS(p=1.0, thumbnail=(30, 30), noise={"speckle": (0.25, 0.25)}, canvas=64).plan(
+        masks, seed=0, windows=[1, 2, 60, 30]
+    )
+    assert re.split(r"\s{2,}", str(plan).splitlines()[2].strip()) == [
+        "0", "60 x 30 at 1,2", "30 x 15 at 17,24", "50 %", "speckle", "0.25",
+    ]  # fmt: skip
+
+
+def test_seeds_have_64_bits():
+    assert max(sasaug.SAS().plan(disc()).seed for _ in range(64)) >= 2**32
+
+
+def test_settings_are_kept_in_one_form():
+    assert sasaug.SAS(labels=[3, 1, 3]).labels == (1, 3)
+    assert sasaug.SAS().noise is not sasaug.PRESETS["default"]
+    assert sasaug.SAS(p=np.float32(0.5)).p == 0.5
+    with pytest.raises(TypeError, match="p must be a number"):
+        sasaug.SAS(p=True)
+
+
+def test_strengths_at_the_ends_of_their_range_are_accepted():
+    image, mask = np.full((1, 64, 64), 128, np.uint8), disc()
+    for kind, strength in (("poisson", 1e-6), ("poisson", 2**30), ("salt_pepper", 1.0)):
+        plan = sasaug.SAS(p=1.0, noise={kind: (strength, strength)}).plan(mask, seed=0)
+        sasaug.apply(plan, image, mask)
+        getattr(sasaug, kind)(image, mask, strength, seed=0)
+
+
+def test_samples_of_another_type_are_refused():
+    image, mask = np.full((1, 64, 64), 128, np.uint8), disc()
+    plan = sasaug.SAS(p=1.0).plan(mask, seed=0)
+    other = [(name, "f8" if name == "strength" else plan.samples.dtype[name]) for name in
+             plan.samples.dtype.names]  # fmt: skip
+    for samples in (plan.samples.astype(other), plan.samples[None]):
+        with pytest.raises(ValueError, match=r"plan\.samples must be a 1-D array"):
+            sasaug.apply(replace(plan, samples=samples), image, mask)
+
+
+def test_single_steps_take_every_argument():
+    rng = np.random.default_rng(0)
+    images, masks = rng.integers(0, 256, (3, 32, 48, 3), np.uint8), disc(3, 64)[:, :32, :48]
+    first = images.transpose(0, 3, 1, 2)
+    options = {"seed": 3, "ids": [9, 8, 7], "dtype": "float32"}
+    aug = sasaug.SAS(noise=None, p=1.0, apply_to="all", thumbnail=(20, 20), position="random")
+    expected = aug(images, masks, **options)
+    got = sasaug.thumbnail(images, masks, 20, position="random", **options)
+    assert same_bytes(got[0], expected[0]) and same_bytes(got[1], expected[1])
+    planar = sasaug.thumbnail(first, masks, 20, position="random", channels="first", **options)[0]
+    assert same_bytes(np.ascontiguousarray(planar.transpose(0, 2, 3, 1)), expected[0])
+    for kind in sasaug.NOISES:
+        function, strength = getattr(sasaug, kind), KINDS[kind]["usual"][1]
+        noisy = function(images, masks, strength, **options)
+        noise = {kind: (strength, strength)}
+        whole = sasaug.SAS(noise=noise, p=1.0, apply_to="all", thumbnail=None)
+        assert same_bytes(noisy, whole(images, masks, **options)[0])
+        planar = function(first, masks, strength, channels="first", **options)
+        assert same_bytes(np.ascontiguousarray(planar.transpose(0, 2, 3, 1)), noisy)
+
+
+def test_number_of_threads_may_be_set():
+    try:
+        sasaug.set_num_threads(3)
+        assert sasaug.get_num_threads() == 3
+        for bad in (True, 0, "2"):
+            with pytest.raises(
+                (TypeError, ValueError), match="num_threads must be an integer >= 1"
+            ):
+                sasaug.set_num_threads(bad)
+    finally:
+        sasaug.set_num_threads(None)
+    code = (
+        "import os, sasaug; cpu = min(os.sched_getaffinity(0)); os.sched_setaffinity(0, {cpu}); "
+        "print(sasaug.get_num_threads())"
+    )
+    if hasattr(os, "sched_getaffinity"):
+        assert sasaug.get_num_threads() == len(os.sched_getaffinity(0))
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert run.stdout.strip() == "1", run.stderr

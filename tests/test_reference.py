@@ -56,6 +56,21 @@ def test_plan_is_the_references(case: Case):
     assert case.plan().rows() == expected
 
 
+def test_the_cases_are_worth_their_time():
+    """Many of the random cases have noise in many pixels, or the tests on them say little."""
+    noisy = []
+
+    @given(case=cases())
+    @settings(max_examples=300)
+    def count(case: Case):
+        plan = case.plan()
+        roi = sasaug.apply(plan, case.images, case.masks)[1] != 0
+        noisy.append(int((roi & (plan.samples["noise"] >= 0)[:, None, None]).sum()))
+
+    count()
+    assert sum(pixels > 100 for pixels in noisy) > 50
+
+
 @given(case=cases())
 @settings(max_examples=300)
 def test_kernels_give_the_references_bits(case: Case):

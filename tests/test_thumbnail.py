@@ -110,11 +110,23 @@ def test_same_size_keeps_every_bit():
     assert out.tobytes() == x.tobytes()
 
 
-def test_nan_stays_where_its_weight_is_zero():
-    x = np.ones((4, 6), np.float32)
-    x[:, 1] = np.nan
-    out = resized(x, 4, 2)[0]  # columns 1 and 4 exactly: nothing of their neighbours
-    assert np.isnan(out[:, 0]).all() and (out[:, 1] == 1).all()
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_neighbour_without_weight_does_not_leak(axis, bad):
+    """6 to 2: the centres are pixels 1 and 4 exactly; what lies beside them has weight 0."""
+    x = np.ones((6, 6), np.float32)
+    x[(slice(None),) * axis + ([0, 2, 3, 5],)] = bad
+    size = (6, 2) if axis else (2, 6)
+    out = resized(x, *size)[0]
+    assert (out == 1).all()
+
+
+def test_infinity_on_the_edge():
+    x = np.full((1, 3), np.inf, np.float32)
+    samples = np.zeros(1, sasaug.plan.SAMPLE)
+    samples["window"], samples["thumbnail"], samples["noise"] = (0, 0, 3, 1), (0, 0, 7, 1), -1
+    out = sasaug.apply(sasaug.Plan(samples, 0, (1, 7)), x, x > 0)[0]
+    assert (out[0, [0, 6]] == np.inf).all()
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.integers(1, 60), st.data())

@@ -59,9 +59,10 @@ def canvas_words(
     seed: int, sample_id: int, purpose: int, channel: int, height: int, width: int
 ) -> NDArray[np.uint32]:
     """One word per canvas pixel [h w]: row y takes word y % 4 of block (y // 4) * width + x."""
-    blocks = np.arange(-(-height // 4) * width).reshape(-1, width)
+    bands = -(-height // 4)
+    blocks = np.arange(bands * width).reshape(bands, width)
     drawn = words(seed, sample_id, purpose, channel, blocks)
-    rows: NDArray[np.uint32] = drawn.transpose(0, 2, 1).reshape(-1, width)[:height]
+    rows: NDArray[np.uint32] = drawn.transpose(0, 2, 1).reshape(4 * bands, width)[:height]
     return rows
 
 
@@ -339,7 +340,7 @@ def apply(plan: Any, images: Sequence[Array], masks: Sequence[Array], dtype: Any
     names = list(NOISES)
     pairs = []
     for sample, image, mask in zip(plan.samples, images, masks, strict=True):
-        planar = image.reshape(*image.shape[:2], -1)
+        planar = image[..., None] if image.ndim == 2 else image
         with np.errstate(all="ignore"):
             x, y = thumbnail(
                 planar, mask, sample["window"], sample["thumbnail"],

@@ -1,0 +1,153 @@
+"""The limits: far addresses, long axes, many pixels, nothing at all, and the threads of a call."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+
+import numpy as np
+import pytest
+
+import sasaug
+from cases import same_bytes
+from sasaug import _core, reference
+
+FAR = 2**30 + 256  # twice this is beyond 2^31
+
+
+def far(array, axis):
+    """The same values, neighbours along one axis a gigabyte apart; untouched pages cost nothing."""
+    strides, step = [0] * array.ndim, array.itemsize
+    for k in reversed(range(array.ndim)):
+        if k != axis:
+            strides[k], step = step, step * array.shape[k]
+    strides[axis] = FAR
+    memory = np.zeros(FAR * (array.shape[axis] - 1) + step, np.uint8)
+    view = np.ndarray(array.shape, array.dtype, memory, 0, strides)
+    view[...] = array
+    return view
+
+
+@pytest.mark.parametrize("window", [None, (2, 2, 1, 1)])
+@pytest.mark.parametrize("axis", range(4))
+def test_far_reads(axis, window):
+    rng = np.random.default_rng(axis)
+    images = rng.integers(0, 256, (3, 3, 3, 3), np.uint8)
+    masks = rng.integers(0, 3, (3, 3, 3), np.uint8)
+    aug = sasaug.SAS(canvas=5, p=1.0, small_fraction=0.5)
+    windows = None if window is None else np.array([window] * 3)
+    near = aug(images, masks, seed=1, windows=windows)
+    away = aug(far(images, axis), far(masks, min(axis, 2)), seed=1, windows=windows)
+    assert same_bytes(away[0], near[0]) and same_bytes(away[1], near[1])
+
+
+@pytest.mark.parametrize("axis", range(4))
+def test_far_writes(axis):
+    rng = np.random.default_rng(axis)
+    images = rng.integers(0, 256, (3, 3, 9, 3), np.uint8)
+    masks = rng.integers(0, 3, (3, 3, 9), np.uint8)
+    aug = sasaug.SAS(canvas=(9, 3), p=1.0)
+    near = aug(images, masks, seed=1)
+    out = far(np.full_like(near[0], 7), axis), far(np.full_like(near[1], 7), min(axis, 2))
+    aug(images, masks, seed=1, out=out)
+    assert same_bytes(out[0].copy(), near[0]) and same_bytes(out[1].copy(), near[1])
+
+
+@pytest.mark.parametrize(("antialias", "n_dst"), [(False, 50_000), (False, 90_000), (True, 2)])
+def test_long_axes(antialias, n_dst):
+    row = np.random.default_rng(0).random((1, 70_000, 1), np.float32)
+    mask = np.arange(70_000, dtype=np.int32)[None]
+    samples = np.zeros(1, sasaug.plan.SAMPLE)
+    samples["window"], samples["thumbnail"], samples["noise"] = (
+        (0, 0, 70_000, 1),
+        (0, 0, n_dst, 1),
+        -1,
+    )
+    plan = sasaug.Plan(samples, 0, (1, n_dst), antialias=antialias)
+    x, y = sasaug.apply(plan, row[None], mask[None])
+    ex, ey = reference.apply(plan, row[None], mask[None])
+    assert same_bytes(x, ex) and same_bytes(y, ey)
+
+
+def test_large_sizes():
+    w = np.array([[0, 0, 2**30, 2**29]], np.int32)
+    assert _core.largest_sides(w, (2**28, 2**30)).tolist() == [2**29]
+    mask = np.broadcast_to(np.ones(33_000, bool), (33_000, 33_000))
+    assert sasaug.SAS(canvas=33_000, p=0.0).plan(mask, seed=0).samples["thumbnail"][0].tolist() == [
+        0,
+        0,
+        33_000,
+        33_000,
+    ]
+
+
+def test_area_of_more_than_two_to_the_31_pixels():
+    mask = np.zeros((8, 2**28 + 64), bool)
+    mask[:2] = True  # a quarter
+    for fraction, large in ((0.26, False), (0.24, True)):
+        assert (
+            sasaug.SAS(canvas=8, p=1.0, small_fraction=fraction)
+            .plan(mask, seed=0)
+            .samples["transformed"][0]
+            == large
+        )
+
+
+@pytest.mark.parametrize("width", [191, 192, 193, 256, 600, 1000])
+def test_area_of_wide_masks(width):
+    mask = np.ones((3, width), np.uint8)
+    mask[2] = 0
+    for fraction, large in ((0.66, True), (0.67, False)):
+        assert (
+            sasaug.SAS(p=1.0, small_fraction=fraction).plan(mask, seed=0).samples["transformed"][0]
+            == large
+        )
+
+
+def test_empty_window_and_thumbnail_with_antialias():
+    x = np.zeros((1, 0, 5), np.uint8)
+    assert sasaug.sas(x, x, seed=0, canvas=8, antialias=True)[0].shape == (1, 8, 8)
+    x = np.zeros((1, 8, 9), np.uint8)
+    plan = sasaug.SAS(antialias=True).plan(x, seed=0)
+    for thumbnail in ((0, 0, 0, 8), (0, 0, 9, 0), (9, 8, 0, 0)):
+        plan.samples["thumbnail"][0] = thumbnail
+        assert not sasaug.apply(plan, x + 1, x)[0].any()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="counts threads by /proc")
+@pytest.mark.parametrize("threads", [1, 3])
+def test_threads_are_as_many_as_asked(threads):
+    images = np.broadcast_to(np.uint8(100), (48, 512, 512))
+    most, done = 0, threading.Event()
+    before = len(os.listdir("/proc/self/task"))
+
+    def watch():
+        nonlocal most
+        while not done.is_set():
+            most = max(most, len(os.listdir("/proc/self/task")))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    sasaug.gaussian(images, images, 0.1, seed=0, num_threads=threads)
+    done.set()
+    watcher.join()
+    assert most == before + threads  # the watcher, and those beside the caller
+
+
+def test_no_thread_to_be_had():
+    code = """if True:
+        import resource, numpy as np, sasaug
+        x = np.full((8, 256, 256), 100, np.uint8); out = x.copy(), x.copy()
+        one = sasaug.sas(x, x, seed=1, p=1.0, num_threads=1)
+        size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + 2**21, -1))
+        sasaug.sas(x, x, seed=1, p=1.0, num_threads=8, out=out)
+        assert (out[0] == one[0]).all() and (out[1] == one[1]).all()
+        import threading
+        try: threading.Thread(target=print).start()
+        except RuntimeError: print("none")
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.stdout.strip() == "none", run.stderr
