@@ -6,6 +6,7 @@
 #include <pybind11/stl.h>
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,68 +49,81 @@ std::vector<Source> sources_from(const py::list& list) {
   return sources;
 }
 
-// `steps`: bytes from one sample's image and mask to the next in a stacked batch; else None.
-void draw_plan(const py::list& source_list, const py::object& steps, int32_t mask_bytes,
-               const std::vector<uint64_t>& labels, const py::object& windows,
-               const py::array_t<uint64_t, py::array::c_style>& ids, uint64_t seed,
-               const py::dict& settings, const py::object& sides, py::array& plan,
-               int num_threads) {
-  const std::vector<Source> sources = sources_from(source_list);
+// What SAS.drawing in sas.py gives: the arguments of a plan that is to be drawn. `steps`: bytes
+// from one sample's image and mask to the next in a stacked batch; else None.
+struct Drawing {
+  std::vector<Source> sources;
+  std::vector<uint64_t> labels;
+  py::array_t<int32_t, py::array::c_style> windows, sides;
+  py::array_t<uint64_t, py::array::c_style> ids;
+  py::array plan;
   PlanRequest request{};
-  request.n = plan.size();
-  request.sources = sources.data();
-  request.stacked = !steps.is_none();
-  if (request.stacked) request.source_mask_n = steps.cast<py::tuple>()[1].cast<int64_t>();
-  request.mask_bytes = mask_bytes;
-  request.label_count = static_cast<int32_t>(labels.size());
-  request.labels = labels.data();
-  py::array_t<int32_t, py::array::c_style> window_array;
-  if (!windows.is_none()) {
-    window_array = windows.cast<py::array_t<int32_t, py::array::c_style>>();
-    request.windows = reinterpret_cast<const Rectangle*>(window_array.data());
-  }
-  py::array_t<int32_t, py::array::c_style> side_array;
-  if (!sides.is_none()) {
-    side_array = sides.cast<py::array_t<int32_t, py::array::c_style>>();
-    request.sides = side_array.data();
-  }
-  request.ids = ids.data();
-  request.seed = seed;
 
-  PlanSettings& s = request.settings;
-  const auto canvas = settings["canvas"].cast<py::tuple>();
-  s.canvas_h = canvas[0].cast<int32_t>();
-  s.canvas_w = canvas[1].cast<int32_t>();
-  s.small_fraction = settings["small_fraction"].cast<double>();
-  s.p = settings["p"].cast<float>();
-  s.apply_to_all = settings["apply_to_all"].cast<bool>();
-  s.resize = !settings["thumbnail"].is_none();
-  if (s.resize) {
-    const auto limits = settings["thumbnail"].cast<py::tuple>();
-    s.fractions = py::isinstance<py::float_>(limits[0]);
-    s.side_low = limits[0].cast<double>();
-    s.side_high = limits[1].cast<double>();
-  }
-  s.position = static_cast<Position>(settings["position"].cast<int32_t>());
-  for (const py::handle& item : settings["noise"].cast<py::list>()) {
-    const auto noise = item.cast<py::tuple>();  // (number, low, high)
-    s.noises[s.noise_count] = noise[0].cast<int32_t>();
-    s.strength_low[s.noise_count] = noise[1].cast<float>();
-    s.strength_high[s.noise_count] = noise[2].cast<float>();
-    ++s.noise_count;
+  explicit Drawing(const py::tuple& t)
+      : sources(sources_from(t[0].cast<py::list>())),
+        labels(t[3].cast<std::vector<uint64_t>>()),
+        ids(t[5].cast<py::array_t<uint64_t, py::array::c_style>>()),
+        plan(t[9].cast<py::array>()) {
+    request.n = plan.size();
+    request.plan = static_cast<Sample*>(plan.mutable_data());
+    request.sources = sources.data();
+    request.stacked = !t[1].is_none();
+    if (request.stacked) request.source_mask_n = t[1].cast<py::tuple>()[1].cast<int64_t>();
+    request.mask_bytes = t[2].cast<int32_t>();
+    request.label_count = static_cast<int32_t>(labels.size());
+    request.labels = labels.data();
+    if (!t[4].is_none()) {
+      windows = t[4].cast<py::array_t<int32_t, py::array::c_style>>();
+      request.windows = reinterpret_cast<const Rectangle*>(windows.data());
+    }
+    request.ids = ids.data();
+    request.seed = t[6].cast<uint64_t>();
+    settings_from(t[7].cast<py::dict>());
+    if (!t[8].is_none()) {
+      sides = t[8].cast<py::array_t<int32_t, py::array::c_style>>();
+      request.sides = sides.data();
+    }
   }
 
-  Sample* out = static_cast<Sample*>(plan.mutable_data());
+  void settings_from(const py::dict& settings) {
+    PlanSettings& s = request.settings;
+    const auto canvas = settings["canvas"].cast<py::tuple>();
+    s.canvas_h = canvas[0].cast<int32_t>();
+    s.canvas_w = canvas[1].cast<int32_t>();
+    s.small_fraction = settings["small_fraction"].cast<double>();
+    s.p = settings["p"].cast<float>();
+    s.apply_to_all = settings["apply_to_all"].cast<bool>();
+    s.resize = !settings["thumbnail"].is_none();
+    if (s.resize) {
+      const auto limits = settings["thumbnail"].cast<py::tuple>();
+      s.fractions = py::isinstance<py::float_>(limits[0]);
+      s.side_low = limits[0].cast<double>();
+      s.side_high = limits[1].cast<double>();
+    }
+    s.position = static_cast<Position>(settings["position"].cast<int32_t>());
+    for (const py::handle& item : settings["noise"].cast<py::list>()) {
+      const auto noise = item.cast<py::tuple>();  // (number, low, high)
+      s.noises[s.noise_count] = noise[0].cast<int32_t>();
+      s.strength_low[s.noise_count] = noise[1].cast<float>();
+      s.strength_high[s.noise_count] = noise[2].cast<float>();
+      ++s.noise_count;
+    }
+  }
+};
+
+void draw_plan(const py::tuple& drawing, int num_threads) {
+  const Drawing draw(drawing);
   const py::gil_scoped_release release;
-  plan_cpu(request, out, num_threads);
+  plan_cpu(draw.request, num_threads);
 }
 
-// `images` and `masks` of the output: (address, strides (n, y, x[, c])); masks may be None.
-void apply(const py::list& source_list, const py::object& steps, int32_t in, int32_t out,
-           int32_t mask_bytes, const py::tuple& canvas, const py::tuple& images,
-           const py::object& masks, const py::array& plan, uint64_t seed, bool antialias,
-           bool per_channel, float salt_vs_pepper, const std::vector<uint64_t>& labels,
-           int num_threads) {
+// `drawing` draws `plan` on the way, or is None: it is drawn. `images` and `masks` of the output:
+// (address, strides (n, y, x[, c])); masks may be None.
+void apply(const py::object& drawing, const py::list& source_list, const py::object& steps,
+           int32_t in, int32_t out, int32_t mask_bytes, const py::tuple& canvas,
+           const py::tuple& images, const py::object& masks, const py::array& plan, uint64_t seed,
+           bool antialias, bool per_channel, float salt_vs_pepper,
+           const std::vector<uint64_t>& labels, int num_threads) {
   const std::vector<Source> sources = sources_from(source_list);
   Batch b{};
   b.n = plan.size();
@@ -148,8 +162,10 @@ void apply(const py::list& source_list, const py::object& steps, int32_t in, int
   b.label_count = static_cast<int32_t>(labels.size());
   for (size_t k = 0; k < labels.size(); ++k) b.labels[k] = labels[k];
 
+  std::optional<Drawing> draw;
+  if (!drawing.is_none()) draw.emplace(drawing.cast<py::tuple>());
   const py::gil_scoped_release release;
-  sas_cpu(b, num_threads);
+  sas_cpu(b, draw ? &draw->request : nullptr, num_threads);
 }
 
 py::array_t<uint32_t> philox(

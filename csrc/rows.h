@@ -30,8 +30,8 @@ inline void interleave(const uint8_t* __restrict r0, const uint8_t* __restrict r
                        const uint8_t* __restrict r2, const uint8_t* __restrict r3, int64_t width,
                        Column<uint8_t>* __restrict to) {
   for (int64_t x = 0; x < width; ++x) {
-    const uint32_t word = uint32_t{r0[x]} | uint32_t{r1[x]} << 8 | uint32_t{r2[x]} << 16 |
-                          uint32_t{r3[x]} << 24;
+    const uint32_t word =
+        uint32_t{r0[x]} | uint32_t{r1[x]} << 8 | uint32_t{r2[x]} << 16 | uint32_t{r3[x]} << 24;
     memcpy(to + x, &word, sizeof word);
   }
 }

@@ -64,7 +64,7 @@ class SampleRows {
         p(batch.plan[s]),
         source(source_of(batch, s)),
         arena(memory),
-        scratch(batch, p, arena) {
+        scratch(batch, p.window.width, p.thumbnail.width, arena) {
     const int64_t in = pixel_bytes(b.in), out = pixel_bytes(b.out);
     const bool interleaved = b.c > 1 && source.image_c == in && source.image_x == b.c * in &&
                              b.image_c == out && b.image_x == b.c * out;
@@ -466,8 +466,7 @@ int64_t roi_area(const Source& source, int32_t mask_bytes, int32_t label_count,
   int64_t area = 0, width = source.w, height = source.h;
   with_label(mask_bytes, [&](auto tag) {
     using Label = decltype(tag);
-    if (source.mask_x == sizeof(Label) &&
-        source.mask_y == width * source.mask_x) {  // one long row
+    if (source.mask_x == sizeof(Label) && source.mask_y == width * source.mask_x) {  // one long row
       width *= height;
       height = height > 0 ? 1 : 0;
     }
@@ -487,13 +486,13 @@ int64_t roi_area(const Source& source, int32_t mask_bytes, int32_t label_count,
 }
 
 size_t scratch_bytes(const Batch& b) {
-  size_t most = 0;
-  for (int64_t s = 0; s < b.n; ++s) {
-    Arena arena(nullptr);
-    const Scratch measured(b, b.plan[s], arena);
-    most = arena.used() > most ? arena.used() : most;
+  int64_t widest = 0;
+  for (int64_t s = 0; s < (b.stacked ? 1 : b.n); ++s) {
+    widest = b.sources[s].w > widest ? b.sources[s].w : widest;
   }
-  return most;
+  Arena arena(nullptr);
+  const Scratch measured(b, widest, b.w, arena);
+  return arena.used();
 }
 
 void rows(const Batch& b, int64_t s, int32_t first_band, int32_t last_band, char* scratch) {

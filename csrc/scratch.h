@@ -50,9 +50,8 @@ struct Scratch {
   uint8_t* roi[kBandRows];                   // [canvas width] 0 or 1
   uint8_t* roi_any;  // [canvas width + kLanes] 1 where a row has ROI, then 0
 
-  Scratch(const Batch& b, const Sample& p, Arena& arena) {
-    const int64_t source_w = p.window.width, thumbnail_w = p.thumbnail.width;
-    const bool antialias_x = shrinks_antialiased(b.antialias, p.window.width, p.thumbnail.width);
+  // For windows and thumbnails of these widths at most.
+  Scratch(const Batch& b, int64_t source_w, int64_t thumbnail_w, Arena& arena) {
     const int64_t in = pixel_bytes(b.in), out = pixel_bytes(b.out), label = b.mask_bytes;
     const int64_t row_bytes = source_w * (b.c * in > label ? b.c * in : label);
     for (char*& row : source_row) row = arena.take<char>(row_bytes);
@@ -63,9 +62,9 @@ struct Scratch {
     resized = arena.take<Four>(thumbnail_w * b.c);
     small = arena.take<char>(thumbnail_w * b.c * out * kBandRows);
     first = arena.take<int64_t>(thumbnail_w * b.c);
-    taps = arena.take<int64_t>(antialias_x ? thumbnail_w : 0);
-    weight4 = arena.take<Four>(antialias_x ? 0 : thumbnail_w * b.c);
-    weight = arena.take<float>(antialias_x ? most_taps(source_w, thumbnail_w) * thumbnail_w : 0);
+    taps = arena.take<int64_t>(b.antialias ? thumbnail_w : 0);
+    weight4 = arena.take<Four>(thumbnail_w * b.c);
+    weight = arena.take<float>(b.antialias ? 2 * source_w + 3 * thumbnail_w : 0);
     mask_columns = arena.take<char>(source_w * label * kBandRows);
     mask_small = arena.take<char>(thumbnail_w * label * kBandRows);
     const int64_t spare_bytes = thumbnail_w * (b.c * out > label ? b.c * out : label);
@@ -79,6 +78,7 @@ struct Scratch {
     roi_any = arena.take<uint8_t>(b.w + kLanes);
   }
 
+  // Of one output pixel; times n_dst it is at most 2 * n_src + 3 * n_dst.
   static int64_t most_taps(int64_t n_src, int64_t n_dst) { return 2 * n_src / n_dst + 3; }
 };
 

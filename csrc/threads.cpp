@@ -94,6 +94,18 @@ int workers_for(int64_t tasks, int64_t pixels, int num_threads) {
   return workers > 1 ? static_cast<int>(workers) : 1;
 }
 
+void draw_one(const CpuLoops& loops, const PlanRequest& request, int64_t s) {
+  Source source = request.sources[request.stacked ? 0 : s];
+  if (request.stacked) source.mask += s * request.source_mask_n;
+  const int64_t area =
+      loops.roi_area(source, request.mask_bytes, request.label_count, request.labels);
+  const Rectangle window =
+      request.windows ? request.windows[s] : Rectangle{0, 0, source.w, source.h};
+  request.plan[s] =
+      draw_sample(request.settings, request.seed, request.ids[s], window,
+                  request.sides ? request.sides[s] : 0, area, int64_t{source.h} * source.w);
+}
+
 }  // namespace
 
 std::vector<std::string> instruction_sets() {
@@ -113,44 +125,40 @@ void use_instruction_set(const std::string& name) {
   chosen() = find(name, "instruction_set").loops;
 }
 
-void plan_cpu(const PlanRequest& request, Sample* plan, int num_threads) {
+void plan_cpu(const PlanRequest& request, int num_threads) {
   const CpuLoops* loops = chosen();
   const int64_t pixels =
       request.n > 0 ? request.n * request.sources[0].h * int64_t{request.sources[0].w} : 0;
   // counting reads a mask at memory speed: four times the pixels make a thread worth while
-  run_tasks(request.n, workers_for(request.n, pixels / 4, num_threads), [&](int64_t s, int) {
-    Source source = request.sources[request.stacked ? 0 : s];
-    if (request.stacked) source.mask += s * request.source_mask_n;
-    const int64_t area =
-        loops->roi_area(source, request.mask_bytes, request.label_count, request.labels);
-    const Rectangle window =
-        request.windows ? request.windows[s] : Rectangle{0, 0, source.w, source.h};
-    plan[s] = draw_sample(request.settings, request.seed, request.ids[s], window,
-                          request.sides ? request.sides[s] : 0, area, int64_t{source.h} * source.w);
-  });
+  run_tasks(request.n, workers_for(request.n, pixels / 4, num_threads),
+            [&](int64_t s, int) { draw_one(*loops, request, s); });
 }
 
-void sas_cpu(const Batch& batch, int num_threads) {
+void sas_cpu(const Batch& batch, const PlanRequest* request, int num_threads) {
   const CpuLoops* loops = chosen();
   const int32_t bands = (batch.h + kBandRows - 1) / kBandRows;
-  if (batch.n == 0 || bands == 0 || batch.w == 0) return;
+  const int64_t pixels = batch.n * batch.h * int64_t{batch.w} * batch.c;
 
   // whole samples where there are enough of them, else bands of samples, not less than 16 rows
-  const int64_t wanted = 4 * int64_t{num_threads};
-  const int64_t parts_wanted = batch.n >= wanted ? 1 : (wanted + batch.n - 1) / batch.n;
-  const int64_t parts = parts_wanted < (bands + 3) / 4 ? parts_wanted : (bands + 3) / 4;
-  const int64_t tasks = batch.n * parts;
-  const int workers =
-      workers_for(tasks, batch.n * batch.h * int64_t{batch.w} * batch.c, num_threads);
+  const int64_t most = workers_for(batch.n * ((bands + 3) / 4), pixels, num_threads);
+  const int64_t tasks_wanted = most == 1 ? 1 : 4 * most;
+  const int64_t parts = batch.n >= tasks_wanted || batch.n == 0 ? 1
+                        : (tasks_wanted + batch.n - 1) / batch.n < (bands + 3) / 4
+                            ? (tasks_wanted + batch.n - 1) / batch.n
+                            : (bands + 3) / 4;
+  const int workers = workers_for(batch.n * parts, pixels, num_threads);
+  const bool together = request && parts == 1;  // the mask is in the cache still
+  if (request && !together) plan_cpu(*request, num_threads);
 
   const size_t bytes = (loops->scratch_bytes(batch) + 63) & ~size_t{63};
   const std::unique_ptr<char[]> memory(new char[bytes * static_cast<size_t>(workers) + 64]);
   char* scratch = memory.get();
   scratch += (64 - reinterpret_cast<uintptr_t>(scratch) % 64) % 64;
 
-  run_tasks(tasks, workers, [&](int64_t task, int worker) {
-    const int64_t part = task % parts;
-    loops->rows(batch, task / parts, static_cast<int32_t>(bands * part / parts),
+  run_tasks(batch.n * parts, workers, [&](int64_t task, int worker) {
+    const int64_t s = task / parts, part = task % parts;
+    if (together) draw_one(*loops, *request, s);
+    loops->rows(batch, s, static_cast<int32_t>(bands * part / parts),
                 static_cast<int32_t>(bands * (part + 1) / parts),
                 scratch + bytes * static_cast<size_t>(worker));
   });

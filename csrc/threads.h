@@ -19,6 +19,7 @@ void use_instruction_set(const std::string& name);
 
 struct PlanRequest {
   int64_t n;
+  Sample* plan;           // [n] to fill
   const Source* sources;  // [n] or, stacked, [1]: masks and sizes; images are not read
   bool stacked;
   int64_t source_mask_n;
@@ -33,9 +34,10 @@ struct PlanRequest {
 };
 
 // One sample's plan from its mask, for each sample.
-void plan_cpu(const PlanRequest& request, Sample* plan, int num_threads);
+void plan_cpu(const PlanRequest& request, int num_threads);
 
-// Fills batch.images and batch.masks. num_threads >= 1 is the most that are used.
-void sas_cpu(const Batch& batch, int num_threads);
+// Fills batch.images and batch.masks; `request` draws the batch's plan on the way, or is null where
+// batch.plan is drawn. num_threads >= 1 is the most that are used.
+void sas_cpu(const Batch& batch, const PlanRequest* request, int num_threads);
 
 }  // namespace sasaug

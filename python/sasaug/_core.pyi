@@ -13,21 +13,9 @@ MAX_CHANNELS: int
 
 def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]: ...
 def largest_sides(windows: NDArray[np.int32], canvas: tuple[int, int]) -> NDArray[np.int32]: ...
-def draw_plan(
-    sources: list[tuple[int, tuple[int, int, int], int, tuple[int, int], tuple[int, int]]],
-    steps: tuple[int, int] | None,
-    mask_bytes: int,
-    labels: list[int],
-    windows: NDArray[np.int32] | None,
-    ids: NDArray[np.uint64],
-    seed: int,
-    settings: dict[str, Any],
-    sides: NDArray[np.int32] | None,
-    plan: NDArray[Any],
-    num_threads: int,
-    /,
-) -> None: ...
+def draw_plan(drawing: tuple[Any, ...], num_threads: int, /) -> None: ...
 def apply(
+    drawing: tuple[Any, ...] | None,
     sources: list[tuple[int, tuple[int, int, int], int, tuple[int, int], tuple[int, int]]],
     steps: tuple[int, int] | None,
     image_type: int,

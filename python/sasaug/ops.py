@@ -81,8 +81,8 @@ def thumbnail(
         images, masks = apart_from(out, images, masks)
     image_stack, mask_stack = pair(images, masks, channels)
     sides = _sides(size, settings.canvas or mask_stack.common_size(), mask_stack, windows)
-    plan = settings.draw(mask_stack, seed, ids, windows, threads, sides)
-    return run(plan, image_stack, mask_stack, out_pair(out), dtype, channels, threads)
+    plan, drawing = settings.drawing(mask_stack, seed, ids, windows, sides)
+    return run(plan, image_stack, mask_stack, out_pair(out), dtype, channels, threads, drawing)
 
 
 def _sides(size: Any, canvas: Any, stack: Stack, windows: Any) -> NDArray[np.int32]:
@@ -198,7 +198,10 @@ def noise_function(name: str) -> Callable[..., Any]:
             salt_vs_pepper=checked_fraction("salt_vs_pepper", salt_vs_pepper),
             labels=checked_labels(labels),
         )
-        return run(plan, image_stack, mask_stack, (out, None), dtype, channels, threads, False)[0]
+        images = run(
+            plan, image_stack, mask_stack, (out, None), dtype, channels, threads, write_masks=False
+        )[0]
+        return images
 
     noise.__name__ = noise.__qualname__ = name
     noise.__doc__ = _DOC.format(

@@ -42,6 +42,9 @@ from .noise import NUMBERS, resolve
 from .plan import SAMPLE, Plan
 from .threads import resolve_threads
 
+#: The arguments of ``_core.draw_plan``.
+Drawing = tuple[Any, ...]
+
 POSITIONS = {"center": 0, "random": 1, "top_left": 2}
 
 
@@ -154,7 +157,9 @@ class SAS:
     ) -> Plan:
         """Draw what will be done to each sample; see :meth:`__call__` for the arguments."""
         stack = stack_masks(masks, self.channels)
-        return self.draw(stack, seed, ids, windows, resolve_threads(num_threads))
+        plan, drawing = self.drawing(stack, seed, ids, windows)
+        _core.draw_plan(drawing, resolve_threads(num_threads))
+        return plan
 
     def __call__(
         self,
@@ -204,19 +209,23 @@ class SAS:
         if out is not None:
             images, masks = apart_from(out, images, masks)
         image_stack, mask_stack = pair(images, masks, self.channels)
-        plan = self.draw(mask_stack, seed, ids, windows, threads)
-        return run(plan, image_stack, mask_stack, out_pair(out), dtype, self.channels, threads)
+        plan, drawing = self.drawing(mask_stack, seed, ids, windows)
+        return run(
+            plan, image_stack, mask_stack, out_pair(out), dtype, self.channels, threads, drawing
+        )
 
-    def draw(
+    def drawing(
         self,
         masks: Stack,
         seed: int | None,
         ids: ArrayLike | None,
         windows: ArrayLike | None,
-        threads: int,
         sides: NDArray[np.int32] | None = None,
-    ) -> Plan:
-        """Draw the plan of masks that are checked; ``sides`` [n] are the thumbnails' if given."""
+    ) -> tuple[Plan, Drawing]:
+        """A plan for masks that are checked, and what ``_core`` needs to draw its samples.
+
+        ``sides`` [n] are the thumbnails' longer sides, if they are not to be drawn.
+        """
         canvas = self.canvas or masks.common_size()
         if canvas is None:
             raise ValueError(
@@ -243,7 +252,7 @@ class SAS:
             "noise": [(NUMBERS[kind], *limits) for kind, limits in (self.noise or {}).items()],
         }
         items, step = sources(None, masks)
-        _core.draw_plan(
+        drawing = (
             items,
             step,
             MASK_TYPES[masks.dtype],
@@ -254,9 +263,8 @@ class SAS:
             settings,
             sides,
             plan.samples,
-            threads,
         )
-        return plan
+        return plan, drawing
 
 
 def sas(
@@ -354,9 +362,10 @@ def run(
     dtype: Any,
     channels: str | None,
     threads: int,
+    drawing: Drawing | None = None,
     write_masks: bool = True,
 ) -> tuple[Any, Any]:
-    """Allocate, and hand a checked plan and a checked batch to the kernels."""
+    """Allocate, and hand a checked plan (or its drawing) and a checked batch to the kernels."""
     labels = label_bits(plan.labels, masks.dtype)
     to = images.dtype if dtype is None else checked_image_type(dtype)
     shape = canvas_shape(images, plan.canvas, channels)
@@ -367,6 +376,7 @@ def run(
         raise ValueError("out must be two arrays that share no memory, got overlapping ones")
     items, step = sources(images, masks)
     _core.apply(
+        drawing,
         items,
         step,
         IMAGE_TYPES[images.dtype],
