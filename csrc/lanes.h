@@ -44,9 +44,17 @@ inline Wide lane_numbers() {
   return lanes;
 }
 
-inline void narrow(Wide lanes, uint32_t* words) {
-  typedef uint32_t Narrow __attribute__((vector_size(4 * kWide)));
-  const Narrow low = __builtin_convertvector(lanes, Narrow);
+// One store of a whole vector: two halves would have to be waited for when they are read as one.
+inline void store_low_halves(Wide a, Wide b, uint32_t* words) {
+  typedef uint32_t Halves __attribute__((vector_size(sizeof(Wide))));
+#if defined(__AVX512F__)
+  const Halves low = __builtin_shufflevector((Halves)a, (Halves)b, 0, 2, 4, 6, 8, 10, 12, 14, 16,
+                                             18, 20, 22, 24, 26, 28, 30);
+#elif defined(__AVX2__)
+  const Halves low = __builtin_shufflevector((Halves)a, (Halves)b, 0, 2, 4, 6, 8, 10, 12, 14);
+#else
+  const Halves low = __builtin_shufflevector((Halves)a, (Halves)b, 0, 2, 4, 6);
+#endif
   memcpy(words, &low, sizeof low);
 }
 
@@ -79,11 +87,12 @@ inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
       k0 += kPhiloxW0;
       k1 += kPhiloxW1;
     }
-    for (int t = 0; t < kTogether; ++t) {
-      narrow(w0[t], words[0] + start + t * kWide);
-      narrow(w1[t], words[1] + start + t * kWide);
-      narrow(w2[t], words[2] + start + t * kWide);
-      narrow(w3[t], words[3] + start + t * kWide);
+    for (int t = 0; t < kTogether; t += 2) {
+      const int lane = start + t * kWide;
+      store_low_halves(w0[t], w0[t + 1], words[0] + lane);
+      store_low_halves(w1[t], w1[t + 1], words[1] + lane);
+      store_low_halves(w2[t], w2[t + 1], words[2] + lane);
+      store_low_halves(w3[t], w3[t + 1], words[3] + lane);
     }
   }
 }
@@ -99,6 +108,34 @@ inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
   }
 }
 
+#endif
+
+#ifdef SASAUG_LANES
+// 16 bytes of each of four rows to 16 groups of four; compilers find shuffles for it that cost
+// more.
+inline void interleave_16(const uint8_t* r0, const uint8_t* r1, const uint8_t* r2,
+                          const uint8_t* r3, uint8_t* to) {
+  typedef uint8_t Bytes __attribute__((vector_size(16)));
+  typedef uint16_t Pairs __attribute__((vector_size(16)));
+  Bytes a, b, c, d;
+  memcpy(&a, r0, 16);
+  memcpy(&b, r1, 16);
+  memcpy(&c, r2, 16);
+  memcpy(&d, r3, 16);
+#define SASAUG_LOW_BYTES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define SASAUG_HIGH_BYTES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+  const Pairs ab0 = (Pairs)__builtin_shufflevector(a, b, SASAUG_LOW_BYTES);
+  const Pairs ab1 = (Pairs)__builtin_shufflevector(a, b, SASAUG_HIGH_BYTES);
+  const Pairs cd0 = (Pairs)__builtin_shufflevector(c, d, SASAUG_LOW_BYTES);
+  const Pairs cd1 = (Pairs)__builtin_shufflevector(c, d, SASAUG_HIGH_BYTES);
+#undef SASAUG_LOW_BYTES
+#undef SASAUG_HIGH_BYTES
+  const Pairs out[4] = {__builtin_shufflevector(ab0, cd0, 0, 8, 1, 9, 2, 10, 3, 11),
+                        __builtin_shufflevector(ab0, cd0, 4, 12, 5, 13, 6, 14, 7, 15),
+                        __builtin_shufflevector(ab1, cd1, 0, 8, 1, 9, 2, 10, 3, 11),
+                        __builtin_shufflevector(ab1, cd1, 4, 12, 5, 13, 6, 14, 7, 15)};
+  memcpy(to, out, sizeof out);
+}
 #endif
 
 // The four values that a band's rows have in one column, and those of two columns. Without types

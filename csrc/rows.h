@@ -24,16 +24,13 @@ void interleave(const T* __restrict r0, const T* __restrict r1, const T* __restr
   for (int64_t x = 0; x < width; ++x) to[x] = Column<T>{{r0[x], r1[x], r2[x], r3[x]}};
 }
 
-// Four bytes are a word, which vectors put together without shuffles (little-endian machines).
-#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+#ifdef SASAUG_LANES
 inline void interleave(const uint8_t* __restrict r0, const uint8_t* __restrict r1,
                        const uint8_t* __restrict r2, const uint8_t* __restrict r3, int64_t width,
                        Column<uint8_t>* __restrict to) {
-  for (int64_t x = 0; x < width; ++x) {
-    const uint32_t word =
-        uint32_t{r0[x]} | uint32_t{r1[x]} << 8 | uint32_t{r2[x]} << 16 | uint32_t{r3[x]} << 24;
-    memcpy(to + x, &word, sizeof word);
-  }
+  int64_t x = 0;
+  for (; x + 16 <= width; x += 16) interleave_16(r0 + x, r1 + x, r2 + x, r3 + x, to[x].row);
+  for (; x < width; ++x) to[x] = Column<uint8_t>{{r0[x], r1[x], r2[x], r3[x]}};
 }
 #endif
 

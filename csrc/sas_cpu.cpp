@@ -279,7 +279,7 @@ class SampleRows {
       lower[r] = source_row<In>(plane, at.second, 2 * r + 1);
       weight[r] = at.weight;
     }
-    if (Pixel<In>::integer) {
+    if constexpr (Pixel<In>::integer) {
       auto* above = reinterpret_cast<Column<In>*>(scratch.upper);
       auto* below = reinterpret_cast<Column<In>*>(scratch.lower);
       interleave(upper[0], upper[1], upper[2], upper[3], width, above);
@@ -377,7 +377,7 @@ class SampleRows {
   void noise_band(int32_t band, T* (*row)[kBandRows]) {
     const int32_t left = p.thumbnail.x, right = left + p.thumbnail.width;
     uint8_t* __restrict any = scratch.roi_any;
-    for (int32_t x = left; x < right; ++x) any[x] = scratch.roi[0][x];
+    memcpy(any + left, scratch.roi[0] + left, static_cast<size_t>(right - left));
     for (int32_t r = 1; r < rows; ++r) {
       const uint8_t* __restrict row_roi = scratch.roi[r];
       for (int32_t x = left; x < right; ++x) any[x] |= row_roi[x];
@@ -392,7 +392,7 @@ class SampleRows {
           draw<Kind>(noise_block(band, x, b.w), static_cast<uint32_t>(channel), n, word);
         }
         for (int32_t r = 0; r < rows; ++r) {
-          T* pixels = row[channel / step][r] + static_cast<int64_t>(x) * step + channel % step;
+          T* pixels = (step == 1 ? row[channel][r] : row[0][r] + channel) + int64_t{x} * step;
           blend<Kind>(pixels, scratch.roi[r] + x, count, Random{n[r], word[r]}, noise);
         }
       }
