@@ -38,6 +38,11 @@ struct PlanSettings {
 
 inline namespace SASAUG_VARIANT {
 
+// A sample is large when its ROI has more pixels than this.
+SASAUG_HD double small_area(const PlanSettings& settings, int64_t image_area) {
+  return settings.small_fraction * static_cast<double>(image_area);
+}
+
 SASAUG_HD int32_t side_limit(const PlanSettings& settings, double limit, int32_t largest) {
   if (settings.fractions) limit = static_cast<double>(static_cast<int64_t>(limit * largest + 0.5));
   const double most = static_cast<double>(largest);
@@ -53,8 +58,7 @@ SASAUG_HD Sample draw_sample(const PlanSettings& settings, uint64_t seed, uint64
   const Words what = philox4x32(counter(0, id, Purpose::plan, 0), seed);
   const Words where = philox4x32(counter(1, id, Purpose::plan, 0), seed);
 
-  const bool large =
-      static_cast<double>(roi_area) > settings.small_fraction * static_cast<double>(image_area);
+  const bool large = static_cast<double>(roi_area) > small_area(settings, image_area);
   Sample sample{};
   sample.id = id;
   sample.window = window;

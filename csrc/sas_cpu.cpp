@@ -462,15 +462,12 @@ class SampleRows {
 };
 
 int64_t roi_area(const Source& source, int32_t mask_bytes, int32_t label_count,
-                 const uint64_t* labels) {
-  int64_t area = 0, width = source.w, height = source.h;
+                 const uint64_t* labels, int64_t enough) {
+  int64_t area = 0;
+  const int64_t width = source.w;
   with_label(mask_bytes, [&](auto tag) {
     using Label = decltype(tag);
-    if (source.mask_x == sizeof(Label) && source.mask_y == width * source.mask_x) {  // one long row
-      width *= height;
-      height = height > 0 ? 1 : 0;
-    }
-    for (int64_t y = 0; y < height; ++y) {
+    for (int64_t y = 0; y < source.h && area <= enough; ++y) {
       const char* row = source.mask + y * source.mask_y;
       if (source.mask_x == sizeof(Label) && aligned(row, sizeof(Label))) {
         area += roi_count(reinterpret_cast<const Label*>(row), width, label_count, labels);

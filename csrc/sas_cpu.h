@@ -9,9 +9,10 @@
 namespace sasaug {
 
 struct CpuLoops {
-  // Pixels of one source's mask that are in the ROI.
+  // Pixels of one source's mask that are in the ROI; counting stops once there are more than
+  // enough.
   int64_t (*roi_area)(const Source&, int32_t mask_bytes, int32_t label_count,
-                      const uint64_t* labels);
+                      const uint64_t* labels, int64_t enough);
   // Bytes of scratch memory that `rows` needs for any sample of the batch.
   size_t (*scratch_bytes)(const Batch&);
   // Writes canvas rows [4 * first_band, 4 * last_band) of sample s.

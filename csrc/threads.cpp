@@ -97,13 +97,17 @@ int workers_for(int64_t tasks, int64_t pixels, int num_threads) {
 void draw_one(const CpuLoops& loops, const PlanRequest& request, int64_t s) {
   Source source = request.sources[request.stacked ? 0 : s];
   if (request.stacked) source.mask += s * request.source_mask_n;
+  const int64_t image_area = int64_t{source.h} * source.w;
+  // only whether the ROI is larger than this enters the plan, if that does
+  const int64_t enough = request.settings.apply_to_all
+                             ? -1
+                             : static_cast<int64_t>(small_area(request.settings, image_area));
   const int64_t area =
-      loops.roi_area(source, request.mask_bytes, request.label_count, request.labels);
+      loops.roi_area(source, request.mask_bytes, request.label_count, request.labels, enough);
   const Rectangle window =
       request.windows ? request.windows[s] : Rectangle{0, 0, source.w, source.h};
-  request.plan[s] =
-      draw_sample(request.settings, request.seed, request.ids[s], window,
-                  request.sides ? request.sides[s] : 0, area, int64_t{source.h} * source.w);
+  request.plan[s] = draw_sample(request.settings, request.seed, request.ids[s], window,
+                                request.sides ? request.sides[s] : 0, area, image_area);
 }
 
 }  // namespace
