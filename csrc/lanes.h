@@ -16,13 +16,7 @@ inline namespace SASAUG_VARIANT {
 
 #ifdef SASAUG_LANES
 
-#if defined(__AVX512F__)
-constexpr int kWide = 8;
-typedef uint64_t Wide __attribute__((vector_size(64)));
-inline Wide multiply_low_halves(Wide a, Wide b) {
-  return (Wide)_mm512_mul_epu32((__m512i)a, (__m512i)b);
-}
-#elif defined(__AVX2__)
+#if defined(__AVX2__)
 constexpr int kWide = 4;
 typedef uint64_t Wide __attribute__((vector_size(32)));
 inline Wide multiply_low_halves(Wide a, Wide b) {
@@ -47,10 +41,7 @@ inline Wide lane_numbers() {
 // One store of a whole vector: two halves would have to be waited for when they are read as one.
 inline void store_low_halves(Wide a, Wide b, uint32_t* words) {
   typedef uint32_t Halves __attribute__((vector_size(sizeof(Wide))));
-#if defined(__AVX512F__)
-  const Halves low = __builtin_shufflevector((Halves)a, (Halves)b, 0, 2, 4, 6, 8, 10, 12, 14, 16,
-                                             18, 20, 22, 24, 26, 28, 30);
-#elif defined(__AVX2__)
+#if defined(__AVX2__)
   const Halves low = __builtin_shufflevector((Halves)a, (Halves)b, 0, 2, 4, 6, 8, 10, 12, 14);
 #else
   const Halves low = __builtin_shufflevector((Halves)a, (Halves)b, 0, 2, 4, 6);
@@ -64,7 +55,7 @@ inline void store_low_halves(Wide a, Wide b, uint32_t* words) {
 // products: the multiply ignores them, the final narrowing drops them.
 template <int N>
 inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
-  constexpr int kTogether = kWide == 8 ? 4 : 2;  // independent chains hide the multiply's latency
+  constexpr int kTogether = 2;  // independent chains hide the multiply's latency
   static_assert(N % (kWide * kTogether) == 0, "whole groups of vectors");
   const Wide m0 = Wide{} + kPhiloxM0, m1 = Wide{} + kPhiloxM1;
   for (int start = 0; start < N; start += kWide * kTogether) {

@@ -428,18 +428,21 @@ class SampleRows {
 
   template <class Kind, class T>
   void blend(T* pixels, const uint8_t* roi, int32_t count, Random random, Noise noise) const {
-    T before[kLanes], after[kLanes];
-    if (step == 1 && count == kLanes) {
-      for (int i = 0; i < kLanes; ++i) before[i] = pixels[i];
-      noisy<Kind, T, kLanes>(before, after, random, noise);
-      for (int i = 0; i < kLanes; ++i) pixels[i] = roi[i] ? after[i] : before[i];
-      return;
-    }
-    for (int i = 0; i < kLanes; ++i) before[i] = i < count ? pixels[i * step] : T{};
-    noisy<Kind, T, kLanes>(before, after, random, noise);
+    if (step == 1 && count == kLanes) return blend_lanes<Kind>(pixels, roi, random, noise);
+    T lanes[kLanes];
+    for (int i = 0; i < kLanes; ++i) lanes[i] = i < count ? pixels[i * step] : T{};
+    noisy<Kind, T, kLanes>(lanes, lanes, random, noise);
     for (int i = 0; i < count; ++i) {
-      if (roi[i]) pixels[i * step] = after[i];
+      if (roi[i]) pixels[i * step] = lanes[i];
     }
+  }
+
+  template <class Kind, class T>
+  static void blend_lanes(T* __restrict pixels, const uint8_t* __restrict roi, Random random,
+                          Noise noise) {
+    T after[kLanes];
+    noisy<Kind, T, kLanes>(pixels, after, random, noise);
+    for (int i = 0; i < kLanes; ++i) pixels[i] = roi[i] ? after[i] : pixels[i];
   }
 
   const Batch& b;
