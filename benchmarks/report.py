@@ -34,7 +34,10 @@ def main(path: str) -> None:
     print(f"Machine: {cpu}, one thread, {platform.system()}, Python {platform.python_version()}, "
           f"instruction set {sasaug._core.instruction_set()}  ")  # fmt: skip
     print("Versions: " + ", ".join(f"{name} {version(name)}" for name in PACKAGES) + "  ")
-    print(f"Commit: {git.stdout.strip()}, {data['datetime'][:10]}\n")
+    print(f"Commit: {git.stdout.strip()}, {data['datetime'][:10]}  ")
+    print(
+        "Command: `pytest benchmarks --benchmark-json=r.json && python benchmarks/report.py r.json`\n"
+    )
     for dtype, contenders in times.items():
         pixels, size = sizes[dtype]
         medians = {name: statistics.median(runs) for name, runs in contenders.items()}
