@@ -17,6 +17,7 @@ from pathlib import Path
 import sasaug
 
 PACKAGES = ("sasaug", "numpy", "opencv-python-headless", "scikit-image")
+COMMAND = "pytest benchmarks --benchmark-json=r.json && python benchmarks/report.py r.json"
 ROOFS = {"sasaug, out=": "copy, out=", "copy, out=": "copy, out="}  # of the others: "copy"
 
 
@@ -35,9 +36,7 @@ def main(path: str) -> None:
           f"instruction set {sasaug._core.instruction_set()}  ")  # fmt: skip
     print("Versions: " + ", ".join(f"{name} {version(name)}" for name in PACKAGES) + "  ")
     print(f"Commit: {git.stdout.strip()}, {data['datetime'][:10]}  ")
-    print(
-        "Command: `pytest benchmarks --benchmark-json=r.json && python benchmarks/report.py r.json`\n"
-    )
+    print(f"Command: `{COMMAND}`\n")
     for dtype, contenders in times.items():
         pixels, size = sizes[dtype]
         medians = {name: statistics.median(runs) for name, runs in contenders.items()}

@@ -88,6 +88,34 @@ class SampleRows {
       scratch.columns[p.window.width * int64_t{step} + k] = four(0);
   }
 
+  void bands(int32_t first, int32_t last) {
+    const int32_t top = p.thumbnail.y / kBandRows;
+    const int32_t bottom = (p.thumbnail.y + p.thumbnail.height + kBandRows - 1) / kBandRows;
+    int32_t number = first;
+    if (clear_bands(first, smaller(top, last))) number = top > first ? top : first;
+    const int32_t end = bottom > number ? bottom : number;
+    for (; number < end && number < last; ++number) band(number);
+    if (clear_bands(number, last)) return;
+    for (; number < last; ++number) band(number);
+  }
+
+ private:
+  // Black from band to band, at once; false where the rows are not neighbours in memory.
+  bool clear_bands(int64_t first, int64_t last) {
+    const int64_t pixel = pixel_bytes(b.out), y0 = first * kBandRows;
+    const int64_t count = smaller(last * kBandRows, b.h) - y0;
+    const bool images_dense = b.image_x == step * pixel && b.image_y == b.w * b.image_x &&
+                              (step == 1 || b.image_c == pixel);
+    const bool masks_dense = !masks || (b.mask_x == b.mask_bytes && b.mask_y == b.w * b.mask_x);
+    if (!images_dense || !masks_dense) return false;
+    if (count <= 0) return true;
+    for (int32_t k = 0; k < planes; ++k) {
+      memset(images + y0 * b.image_y + k * b.image_c, 0, static_cast<size_t>(count * b.image_y));
+    }
+    if (masks) memset(masks + y0 * b.mask_y, 0, static_cast<size_t>(count * b.mask_y));
+    return true;
+  }
+
   void band(int32_t number) {
     first_row = number * kBandRows;
     rows = static_cast<int32_t>(smaller(kBandRows, b.h - first_row));
@@ -106,7 +134,6 @@ class SampleRows {
     with_pixel(b.out, [&](auto tag) { image_band<decltype(tag)>(number); });
   }
 
- private:
   void fill_tables() {
     const Rectangle &t = p.thumbnail, &w = p.window;
     for (int32_t x = 0; x < t.width; ++x) {
@@ -496,8 +523,7 @@ size_t scratch_bytes(const Batch& b) {
 }
 
 void rows(const Batch& b, int64_t s, int32_t first_band, int32_t last_band, char* scratch) {
-  SampleRows sample(b, s, scratch);
-  for (int32_t band = first_band; band < last_band; ++band) sample.band(band);
+  SampleRows(b, s, scratch).bands(first_band, last_band);
 }
 
 }  // namespace
