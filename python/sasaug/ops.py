@@ -74,7 +74,6 @@ def thumbnail(
         p=1.0,
         apply_to="all",
         antialias=antialias,
-        channels=channels,
     )
     threads = resolve_threads(num_threads)
     if out is not None:
