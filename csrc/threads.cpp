@@ -146,10 +146,8 @@ void sas_cpu(const Batch& batch, const PlanRequest* request, int num_threads) {
   // whole samples where there are enough of them, else bands of samples, not less than 16 rows
   const int64_t most = workers_for(batch.n * ((bands + 3) / 4), pixels, num_threads);
   const int64_t tasks_wanted = most == 1 ? 1 : 4 * most;
-  const int64_t parts = batch.n >= tasks_wanted || batch.n == 0 ? 1
-                        : (tasks_wanted + batch.n - 1) / batch.n < (bands + 3) / 4
-                            ? (tasks_wanted + batch.n - 1) / batch.n
-                            : (bands + 3) / 4;
+  int64_t parts = batch.n > 0 ? (tasks_wanted + batch.n - 1) / batch.n : 1;
+  if (parts > (bands + 3) / 4) parts = bands > 0 ? (bands + 3) / 4 : 1;
   const int workers = workers_for(batch.n * parts, pixels, num_threads);
   const bool together = request && parts == 1;  // the mask is in the cache still
   if (request && !together) plan_cpu(*request, num_threads);

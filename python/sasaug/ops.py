@@ -204,7 +204,7 @@ def noise_function(name: str) -> Callable[..., Any]:
 
     noise.__name__ = noise.__qualname__ = name
     noise.__doc__ = _DOC.format(
-        title=name.replace("_", "-and-" if name == "salt_pepper" else " ").capitalize(),
+        title=name.replace("_", "-and-").capitalize(),
         name=name,
         formula=kind["formula"],
         strength=argument,
@@ -217,6 +217,7 @@ def noise_function(name: str) -> Callable[..., Any]:
     parameters["strength"] = inspect.Parameter(
         argument, inspect.Parameter.POSITIONAL_OR_KEYWORD, annotation=ArrayLike
     )
+    # what help() shows; mypy does not know that functions take it
     noise.__signature__ = inspect.Signature(list(parameters.values()))  # type: ignore[attr-defined]
     return noise
 
