@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "sas_cuda.h"
 #include "threads.h"
 
 namespace py = pybind11;
@@ -49,90 +50,69 @@ std::vector<Source> sources_from(const py::list& list) {
   return sources;
 }
 
-// What SAS.drawing in sas.py gives: the arguments of a plan that is to be drawn. `steps`: bytes
-// from one sample's image and mask to the next in a stacked batch; else None.
-struct Drawing {
-  std::vector<Source> sources;
-  std::vector<uint64_t> labels;
-  py::array_t<int32_t, py::array::c_style> windows, sides;
-  py::array_t<uint64_t, py::array::c_style> ids;
-  py::array plan;
-  PlanRequest request{};
-
-  explicit Drawing(const py::tuple& t)
-      : sources(sources_from(t[0].cast<py::list>())),
-        labels(t[3].cast<std::vector<uint64_t>>()),
-        ids(t[5].cast<py::array_t<uint64_t, py::array::c_style>>()),
-        plan(t[9].cast<py::array>()) {
-    request.n = plan.size();
-    request.plan = static_cast<Sample*>(plan.mutable_data());
-    request.sources = sources.data();
-    request.stacked = !t[1].is_none();
-    if (request.stacked) request.source_mask_n = t[1].cast<py::tuple>()[1].cast<int64_t>();
-    request.mask_bytes = t[2].cast<int32_t>();
-    request.label_count = static_cast<int32_t>(labels.size());
-    request.labels = labels.data();
-    if (!t[4].is_none()) {
-      windows = t[4].cast<py::array_t<int32_t, py::array::c_style>>();
-      request.windows = reinterpret_cast<const Rectangle*>(windows.data());
-    }
-    request.ids = ids.data();
-    request.seed = t[6].cast<uint64_t>();
-    settings_from(t[7].cast<py::dict>());
-    if (!t[8].is_none()) {
-      sides = t[8].cast<py::array_t<int32_t, py::array::c_style>>();
-      request.sides = sides.data();
-    }
+// Values of each sample: None, a numpy array, or an address on the device.
+template <class T>
+PerSample<T> per_sample(const py::handle& values) {
+  if (values.is_none()) return {nullptr, false};
+  if (py::isinstance<py::int_>(values)) {
+    return {reinterpret_cast<const T*>(address(values)), true};
   }
-
-  void settings_from(const py::dict& settings) {
-    PlanSettings& s = request.settings;
-    const auto canvas = settings["canvas"].cast<py::tuple>();
-    s.canvas_h = canvas[0].cast<int32_t>();
-    s.canvas_w = canvas[1].cast<int32_t>();
-    s.small_fraction = settings["small_fraction"].cast<double>();
-    s.p = settings["p"].cast<float>();
-    s.apply_to_all = settings["apply_to_all"].cast<bool>();
-    s.resize = !settings["thumbnail"].is_none();
-    if (s.resize) {
-      const auto limits = settings["thumbnail"].cast<py::tuple>();
-      s.fractions = py::isinstance<py::float_>(limits[0]);
-      s.side_low = limits[0].cast<double>();
-      s.side_high = limits[1].cast<double>();
-    }
-    s.position = static_cast<Position>(settings["position"].cast<int32_t>());
-    for (const py::handle& item : settings["noise"].cast<py::list>()) {
-      const auto noise = item.cast<py::tuple>();  // (number, low, high)
-      s.noises[s.noise_count] = noise[0].cast<int32_t>();
-      s.strength_low[s.noise_count] = noise[1].cast<float>();
-      s.strength_high[s.noise_count] = noise[2].cast<float>();
-      ++s.noise_count;
-    }
-  }
-};
-
-void draw_plan(const py::tuple& drawing, int num_threads) {
-  const Drawing draw(drawing);
-  const py::gil_scoped_release release;
-  plan_cpu(draw.request, num_threads);
+  return {static_cast<const T*>(values.cast<py::array>().data()), false};
 }
 
-// `drawing` draws `plan` on the way, or is None: it is drawn. `images` and `masks` of the output:
-// (address, strides (n, y, x[, c])); masks may be None.
-void apply(const py::object& drawing, const py::list& source_list, const py::object& steps,
-           int32_t in, int32_t out, int32_t mask_bytes, const py::tuple& canvas,
-           const py::tuple& images, const py::object& masks, const py::array& plan, uint64_t seed,
-           bool antialias, bool per_channel, float salt_vs_pepper,
-           const std::vector<uint64_t>& labels, int num_threads) {
+// (small_fraction, p, apply_to_all, thumbnail or None, position, [(noise, low, high)])
+PlanSettings settings_from(const py::tuple& t, int32_t canvas_h, int32_t canvas_w) {
+  PlanSettings s{};
+  s.canvas_h = canvas_h;
+  s.canvas_w = canvas_w;
+  s.small_fraction = t[0].cast<double>();
+  s.p = t[1].cast<float>();
+  s.apply_to_all = t[2].cast<bool>();
+  s.resize = !t[3].is_none();
+  if (s.resize) {
+    const auto limits = t[3].cast<py::tuple>();
+    s.fractions = py::isinstance<py::float_>(limits[0]);
+    s.side_low = limits[0].cast<double>();
+    s.side_high = limits[1].cast<double>();
+  }
+  s.position = static_cast<Position>(t[4].cast<int32_t>());
+  for (const py::handle& item : t[5].cast<py::tuple>()) {
+    const auto noise = item.cast<py::tuple>();
+    s.noises[s.noise_count] = noise[0].cast<int32_t>();
+    s.strength_low[s.noise_count] = noise[1].cast<float>();
+    s.strength_high[s.noise_count] = noise[2].cast<float>();
+    ++s.noise_count;
+  }
+  return s;
+}
+
+// (settings, ids, windows, sides, strengths)
+Drawing drawing_from(const py::tuple& t, const Batch& b) {
+  return {per_sample<uint64_t>(t[1]), per_sample<Rectangle>(t[2]), per_sample<int32_t>(t[3]),
+          per_sample<float>(t[4]), settings_from(t[0].cast<py::tuple>(), b.h, b.w)};
+}
+
+// Draws `plan` if there is a drawing, and fills `images` and `masks` unless `images` is None.
+//   canvas          (h, w, channels)
+//   types           numbers of the input's and output's pixel types, bytes of a label
+//   steps           bytes from one sample's image and mask to the next in a stacked batch, or None
+//   images, masks   of the output: (address, strides (n, y, x[, c])); masks may be None
+//   plan            numpy array of SAMPLE, or the address of `n` of them on the device
+//   options         (antialias, per_channel, salt_vs_pepper)
+//   where           number of CPU threads, or (CUDA device, its stream)
+void run(int64_t n, const py::tuple& canvas, const py::tuple& types, const py::list& source_list,
+         const py::object& steps, const py::object& images, const py::object& masks,
+         const py::object& plan, uint64_t seed, const py::tuple& options, const py::tuple& labels,
+         const py::object& drawing, const py::object& where) {
   const std::vector<Source> sources = sources_from(source_list);
   Batch b{};
-  b.n = plan.size();
+  b.n = n;
   b.h = canvas[0].cast<int32_t>();
   b.w = canvas[1].cast<int32_t>();
   b.c = canvas[2].cast<int32_t>();
-  b.in = static_cast<PixelType>(in);
-  b.out = static_cast<PixelType>(out);
-  b.mask_bytes = mask_bytes;
+  b.in = static_cast<PixelType>(types[0].cast<int32_t>());
+  b.out = static_cast<PixelType>(types[1].cast<int32_t>());
+  b.mask_bytes = types[2].cast<int32_t>();
   b.sources = sources.data();
   b.stacked = !steps.is_none();
   if (b.stacked) {
@@ -140,32 +120,55 @@ void apply(const py::object& drawing, const py::list& source_list, const py::obj
     b.source_image_n = step[0].cast<int64_t>();
     b.source_mask_n = step[1].cast<int64_t>();
   }
-  b.images = address(images[0]);
-  const auto image_strides = images[1].cast<py::tuple>();
-  b.image_n = image_strides[0].cast<int64_t>();
-  b.image_y = image_strides[1].cast<int64_t>();
-  b.image_x = image_strides[2].cast<int64_t>();
-  b.image_c = image_strides[3].cast<int64_t>();
+  if (!images.is_none()) {
+    const auto pair = images.cast<py::tuple>();
+    const auto strides = pair[1].cast<py::tuple>();
+    b.images = address(pair[0]);
+    b.image_n = strides[0].cast<int64_t>();
+    b.image_y = strides[1].cast<int64_t>();
+    b.image_x = strides[2].cast<int64_t>();
+    b.image_c = strides[3].cast<int64_t>();
+  }
   if (!masks.is_none()) {
     const auto pair = masks.cast<py::tuple>();
-    const auto mask_strides = pair[1].cast<py::tuple>();
+    const auto strides = pair[1].cast<py::tuple>();
     b.masks = address(pair[0]);
-    b.mask_n = mask_strides[0].cast<int64_t>();
-    b.mask_y = mask_strides[1].cast<int64_t>();
-    b.mask_x = mask_strides[2].cast<int64_t>();
+    b.mask_n = strides[0].cast<int64_t>();
+    b.mask_y = strides[1].cast<int64_t>();
+    b.mask_x = strides[2].cast<int64_t>();
   }
-  b.plan = static_cast<const Sample*>(plan.data());
+  b.plan_on_device = py::isinstance<py::int_>(plan);
+  b.plan = b.plan_on_device ? reinterpret_cast<Sample*>(address(plan))
+                            : static_cast<Sample*>(plan.cast<py::array>().mutable_data());
   b.seed = seed;
-  b.antialias = antialias;
-  b.per_channel = per_channel;
-  b.salt_vs_pepper = salt_vs_pepper;
-  b.label_count = static_cast<int32_t>(labels.size());
-  for (size_t k = 0; k < labels.size(); ++k) b.labels[k] = labels[k];
+  b.antialias = options[0].cast<bool>();
+  b.per_channel = options[1].cast<bool>();
+  b.salt_vs_pepper = options[2].cast<float>();
+  for (const py::handle& label : labels) b.labels[b.label_count++] = label.cast<uint64_t>();
 
   std::optional<Drawing> draw;
-  if (!drawing.is_none()) draw.emplace(drawing.cast<py::tuple>());
+  if (!drawing.is_none()) draw = drawing_from(drawing.cast<py::tuple>(), b);
+  const bool cuda = py::isinstance<py::tuple>(where);
+  CudaStream at{};
+  int threads = 0;
+  if (cuda) {
+    const auto pair = where.cast<py::tuple>();
+    at = {pair[0].cast<int>(), address(pair[1])};
+  } else {
+    threads = where.cast<int>();
+  }
+
   const py::gil_scoped_release release;
-  sas_cpu(b, draw ? &draw->request : nullptr, num_threads);
+  const Drawing* how = draw ? &*draw : nullptr;
+  if (!b.images && cuda) {
+    plan_cuda(b, *how, at);
+  } else if (!b.images) {
+    plan_cpu(b, *how, threads);
+  } else if (cuda) {
+    sas_cuda(b, how, at);
+  } else {
+    sas_cpu(b, how, threads);
+  }
 }
 
 py::array_t<uint32_t> philox(
@@ -245,9 +248,9 @@ PYBIND11_MODULE(_core, m) {
 
   m.def("philox4x32", &philox, py::arg("counter"), py::arg("key"),
         "Philox4x32-10: counter [..., 4] and key [2], uint32, to words [..., 4].");
-  m.def("draw_plan", &draw_plan);
   m.def("largest_sides", &largest_sides, py::arg("windows"), py::arg("canvas"));
-  m.def("apply", &apply);
+  m.def("run", &run);
+  m.def("cuda_available", &cuda_available, "Whether there is a driver with a GPU.");
   m.def("instruction_sets", &instruction_sets, "Those that this machine runs, slowest first.");
   m.def("instruction_set", &instruction_set, "The one in use.");
   m.def("use_instruction_set", &use_instruction_set, py::arg("name"));

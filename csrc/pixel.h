@@ -8,7 +8,7 @@
 namespace sasaug {
 
 // The numbers of the pixel types, as the bindings pass them.
-enum class PixelType : int32_t { uint8 = 0, uint16 = 1, float16 = 2, float32 = 3 };
+enum class PixelType : int32_t { uint8 = 0, uint16 = 1, float16 = 2, float32 = 3, bfloat16 = 4 };
 
 inline namespace SASAUG_VARIANT {
 
@@ -35,6 +35,19 @@ SASAUG_HD Half float_to_half(float x) {
   const uint32_t signed_bits =
       ((bits >> 16) & 0x8000u) | (magnitude < 0x47800000u ? finite : 0x7C00u);
   return Half{static_cast<uint16_t>(magnitude > 0x7F800000u ? 0x7E00u : signed_bits)};
+}
+
+struct BFloat {
+  uint16_t bits;
+};
+
+SASAUG_HD float bfloat_to_float(BFloat b) { return bits_to_float(uint32_t{b.bits} << 16); }
+
+// Rounds half to even; NaN becomes the positive quiet NaN.
+SASAUG_HD BFloat float_to_bfloat(float x) {
+  const uint32_t bits = float_to_bits(x);
+  const uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
+  return BFloat{static_cast<uint16_t>((bits & 0x7FFFFFFFu) > 0x7F800000u ? 0x7FC0u : rounded)};
 }
 
 // x in [0, 2^22]: at 1.5 * 2^23 a float's last bit is 1, so the sum rounds half to even
@@ -72,12 +85,37 @@ struct Pixel<Half> {
 };
 
 template <>
+struct Pixel<BFloat> {
+  static constexpr bool integer = false;
+  static constexpr float full = 1.0f;
+  SASAUG_HD static float load(BFloat v) { return bfloat_to_float(v); }
+  SASAUG_HD static BFloat store(float x) { return float_to_bfloat(x); }
+};
+
+template <>
 struct Pixel<float> {
   static constexpr bool integer = false;
   static constexpr float full = 1.0f;
   SASAUG_HD static float load(float v) { return v; }
   SASAUG_HD static float store(float x) { return x == x ? x : bits_to_float(0x7FC00000u); }
 };
+
+// Calls f with a value of the pixel type's C++ type.
+template <class F>
+SASAUG_HD void with_pixel(PixelType type, F&& f) {
+  switch (type) {
+    case PixelType::uint8:
+      return f(uint8_t{});
+    case PixelType::uint16:
+      return f(uint16_t{});
+    case PixelType::float16:
+      return f(Half{});
+    case PixelType::float32:
+      return f(float{});
+    case PixelType::bfloat16:
+      return f(BFloat{});
+  }
+}
 
 // NaN becomes 0: every comparison with it is false.
 SASAUG_HD float clip(float x, float full) {

@@ -38,6 +38,13 @@ struct PlanSettings {
 
 inline namespace SASAUG_VARIANT {
 
+// The part of the window that lies in the image: all of it, but for values that no one could check.
+SASAUG_HD Rectangle inside(Rectangle window, int32_t h, int32_t w) {
+  auto limited = [](int32_t v, int32_t most) { return v < 0 ? 0 : (v < most ? v : most); };
+  const int32_t x = limited(window.x, w), y = limited(window.y, h);
+  return {x, y, limited(window.width, w - x), limited(window.height, h - y)};
+}
+
 // A sample is large when its ROI has more pixels than this.
 SASAUG_HD double small_area(const PlanSettings& settings, int64_t image_area) {
   return settings.small_fraction * static_cast<double>(image_area);
@@ -50,11 +57,22 @@ SASAUG_HD int32_t side_limit(const PlanSettings& settings, double limit, int32_t
   return limit > 1.0 ? static_cast<int32_t>(limit) : (largest > 0 ? 1 : 0);
 }
 
-// `side` is the thumbnail's longer side in pixels, or 0: it is drawn. Two blocks of words name
-// everything that is drawn for a sample:
+SASAUG_HD float usable_strength(int32_t noise, float strength) {
+  Noises::visit(noise, [&](auto kind) {
+    using Kind = decltype(kind);
+    if (strength == static_cast<float>(Kind::identity)) return;
+    const float low = static_cast<float>(Kind::lowest), high = static_cast<float>(Kind::highest);
+    strength = strength >= low ? (strength < high ? strength : high) : low;
+  });
+  return strength;
+}
+
+// `side` is the thumbnail's longer side in pixels, `strength` that of the noise; where null they
+// are drawn. Two blocks of words name everything that is drawn for a sample:
 //   block 0: transformed?  noise kind  side  strength      block 1: x  y  -  -
 SASAUG_HD Sample draw_sample(const PlanSettings& settings, uint64_t seed, uint64_t id,
-                             Rectangle window, int32_t side, int64_t roi_area, int64_t image_area) {
+                             Rectangle window, const int32_t* given_side,
+                             const float* given_strength, int64_t roi_area, int64_t image_area) {
   const Words what = philox4x32(counter(0, id, Purpose::plan, 0), seed);
   const Words where = philox4x32(counter(1, id, Purpose::plan, 0), seed);
 
@@ -64,13 +82,14 @@ SASAUG_HD Sample draw_sample(const PlanSettings& settings, uint64_t seed, uint64
   sample.window = window;
   sample.transformed = (large || settings.apply_to_all) && uniform(what.w[0]) < settings.p;
 
-  if (side == 0) {
-    side = largest_side(window, settings.canvas_h, settings.canvas_w);
-    if (sample.transformed && settings.resize) {
-      const int32_t low = side_limit(settings, settings.side_low, side);
-      const int32_t high = side_limit(settings, settings.side_high, side);
-      side = low + uniform_integer(what.w[2], high - low + 1);
-    }
+  int32_t side = largest_side(window, settings.canvas_h, settings.canvas_w);
+  if (given_side) {
+    const int32_t wanted = *given_side > 1 ? *given_side : 1;
+    side = wanted < side ? wanted : side;
+  } else if (sample.transformed && settings.resize) {
+    const int32_t low = side_limit(settings, settings.side_low, side);
+    const int32_t high = side_limit(settings, settings.side_high, side);
+    side = low + uniform_integer(what.w[2], high - low + 1);
   }
   sample.thumbnail = thumbnail_size(window, side);
   const int32_t free_x = settings.canvas_w - sample.thumbnail.width;
@@ -88,7 +107,8 @@ SASAUG_HD Sample draw_sample(const PlanSettings& settings, uint64_t seed, uint64
     const int32_t drawn = uniform_integer(what.w[1], settings.noise_count);
     const float low = settings.strength_low[drawn], high = settings.strength_high[drawn];
     sample.noise = settings.noises[drawn];
-    sample.strength = low + (high - low) * uniform(what.w[3]);
+    sample.strength = given_strength ? usable_strength(sample.noise, *given_strength)
+                                     : low + (high - low) * uniform(what.w[3]);
   }
   return sample;
 }

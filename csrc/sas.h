@@ -19,7 +19,8 @@ struct Source {
   int64_t mask_y, mask_x;
 };
 
-// A batch: the one thing that the CPU and GPU loops are handed.
+// A batch: the one thing that the CPU and GPU loops are handed. Addresses are the device's where
+// the GPU runs, but for `plan` and `sources`.
 struct Batch {
   int64_t n;
   int32_t h, w, c;  // of the canvas
@@ -35,7 +36,8 @@ struct Batch {
   char* masks;  // [n, h, w]; or null: the masks are only read
   int64_t mask_n, mask_y, mask_x;
 
-  const Sample* plan;  // [n]
+  Sample* plan;  // [n]
+  bool plan_on_device;
   uint64_t seed;
   bool antialias, per_channel;
   float salt_vs_pepper;
@@ -43,14 +45,79 @@ struct Batch {
   uint64_t labels[kMaxLabels];
 };
 
+// What each sample brings along; on the GPU it may lie on either side.
+template <class T>
+struct PerSample {
+  const T* values;  // [n], or null
+  bool on_device;
+};
+
+// How a batch's plan is drawn.
+struct Drawing {
+  PerSample<uint64_t> ids;       // null: 0, 1, 2 ...
+  PerSample<Rectangle> windows;  // null: whole images
+  PerSample<int32_t> sides;      // null: drawn
+  PerSample<float> strengths;    // null: drawn
+  PlanSettings settings;
+};
+
 inline namespace SASAUG_VARIANT {
 
-SASAUG_HD Source source_of(const Batch& b, int64_t s) {
-  if (!b.stacked) return b.sources[s];
-  Source source = b.sources[0];
+// `sources` as batch.sources, at whatever address they are at hand.
+SASAUG_HD Source source_of(const Batch& b, const Source* sources, int64_t s) {
+  if (!b.stacked) return sources[s];
+  Source source = sources[0];
   source.image += s * b.source_image_n;
   source.mask += s * b.source_mask_n;
   return source;
+}
+
+SASAUG_HD Source source_of(const Batch& b, int64_t s) { return source_of(b, b.sources, s); }
+
+// ROI pixels after which counting may stop: only whether there are more enters the plan, if that.
+SASAUG_HD int64_t enough_area(const PlanSettings& settings, const Source& source) {
+  if (settings.apply_to_all) return -1;
+  return static_cast<int64_t>(small_area(settings, int64_t{source.h} * source.w));
+}
+
+// What one sample brings along; null: not given.
+struct Given {
+  const uint64_t* id;
+  const Rectangle* window;
+  const int32_t* side;
+  const float* strength;
+};
+
+SASAUG_HD Sample draw_one(const Batch& b, const PlanSettings& settings, int64_t s,
+                          const Source& source, Given given, int64_t roi_area) {
+  const Rectangle whole{0, 0, source.w, source.h};
+  const Rectangle window = given.window ? inside(*given.window, source.h, source.w) : whole;
+  return draw_sample(settings, b.seed, given.id ? *given.id : static_cast<uint64_t>(s), window,
+                     given.side, given.strength, roi_area, int64_t{source.h} * source.w);
+}
+
+SASAUG_HD Sample draw_one(const Batch& b, const Drawing& d, int64_t s, const Source& source,
+                          int64_t roi_area) {
+  const Given given{d.ids.values ? d.ids.values + s : nullptr,
+                    d.windows.values ? d.windows.values + s : nullptr,
+                    d.sides.values ? d.sides.values + s : nullptr,
+                    d.strengths.values ? d.strengths.values + s : nullptr};
+  return draw_one(b, d.settings, s, source, given, roi_area);
+}
+
+// Calls f with an unsigned integer of the labels' size.
+template <class F>
+SASAUG_HD void with_label(int32_t bytes, F&& f) {
+  switch (bytes) {
+    case 1:
+      return f(uint8_t{});
+    case 2:
+      return f(uint16_t{});
+    case 4:
+      return f(uint32_t{});
+    default:
+      return f(uint64_t{});
+  }
 }
 
 template <class Label>

@@ -15,35 +15,6 @@ namespace {
 
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-// Calls f with a value of the pixel type's C++ type.
-template <class F>
-inline void with_pixel(PixelType type, F&& f) {
-  switch (type) {
-    case PixelType::uint8:
-      return f(uint8_t{});
-    case PixelType::uint16:
-      return f(uint16_t{});
-    case PixelType::float16:
-      return f(Half{});
-    case PixelType::float32:
-      return f(float{});
-  }
-}
-
-template <class F>
-inline void with_label(int32_t bytes, F&& f) {
-  switch (bytes) {
-    case 1:
-      return f(uint8_t{});
-    case 2:
-      return f(uint16_t{});
-    case 4:
-      return f(uint32_t{});
-    default:
-      return f(uint64_t{});
-  }
-}
-
 template <class T>
 inline T load_unaligned(const char* address) {
   T value;

@@ -94,20 +94,11 @@ int workers_for(int64_t tasks, int64_t pixels, int num_threads) {
   return workers > 1 ? static_cast<int>(workers) : 1;
 }
 
-void draw_one(const CpuLoops& loops, const PlanRequest& request, int64_t s) {
-  Source source = request.sources[request.stacked ? 0 : s];
-  if (request.stacked) source.mask += s * request.source_mask_n;
-  const int64_t image_area = int64_t{source.h} * source.w;
-  // only whether the ROI is larger than this enters the plan, if that does
-  const int64_t enough = request.settings.apply_to_all
-                             ? -1
-                             : static_cast<int64_t>(small_area(request.settings, image_area));
-  const int64_t area =
-      loops.roi_area(source, request.mask_bytes, request.label_count, request.labels, enough);
-  const Rectangle window =
-      request.windows ? request.windows[s] : Rectangle{0, 0, source.w, source.h};
-  request.plan[s] = draw_sample(request.settings, request.seed, request.ids[s], window,
-                                request.sides ? request.sides[s] : 0, area, image_area);
+void draw_one(const CpuLoops& loops, const Batch& b, const Drawing& drawing, int64_t s) {
+  const Source source = source_of(b, s);
+  const int64_t area = loops.roi_area(source, b.mask_bytes, b.label_count, b.labels,
+                                      enough_area(drawing.settings, source));
+  b.plan[s] = draw_one(b, drawing, s, source, area);
 }
 
 }  // namespace
@@ -129,16 +120,16 @@ void use_instruction_set(const std::string& name) {
   chosen() = find(name, "instruction_set").loops;
 }
 
-void plan_cpu(const PlanRequest& request, int num_threads) {
+void plan_cpu(const Batch& batch, const Drawing& drawing, int num_threads) {
   const CpuLoops* loops = chosen();
   const int64_t pixels =
-      request.n > 0 ? request.n * request.sources[0].h * int64_t{request.sources[0].w} : 0;
+      batch.n > 0 ? batch.n * batch.sources[0].h * int64_t{batch.sources[0].w} : 0;
   // counting reads a mask at memory speed: four times the pixels make a thread worth while
-  run_tasks(request.n, workers_for(request.n, pixels / 4, num_threads),
-            [&](int64_t s, int) { draw_one(*loops, request, s); });
+  run_tasks(batch.n, workers_for(batch.n, pixels / 4, num_threads),
+            [&](int64_t s, int) { draw_one(*loops, batch, drawing, s); });
 }
 
-void sas_cpu(const Batch& batch, const PlanRequest* request, int num_threads) {
+void sas_cpu(const Batch& batch, const Drawing* drawing, int num_threads) {
   const CpuLoops* loops = chosen();
   const int32_t bands = (batch.h + kBandRows - 1) / kBandRows;
   const int64_t pixels = batch.n * batch.h * int64_t{batch.w} * batch.c;
@@ -149,8 +140,8 @@ void sas_cpu(const Batch& batch, const PlanRequest* request, int num_threads) {
   int64_t parts = batch.n > 0 ? (tasks_wanted + batch.n - 1) / batch.n : 1;
   if (parts > (bands + 3) / 4) parts = bands > 0 ? (bands + 3) / 4 : 1;
   const int workers = workers_for(batch.n * parts, pixels, num_threads);
-  const bool together = request && parts == 1;  // the mask is in the cache still
-  if (request && !together) plan_cpu(*request, num_threads);
+  const bool together = drawing && parts == 1;  // the mask is in the cache still
+  if (drawing && !together) plan_cpu(batch, *drawing, num_threads);
 
   const size_t bytes = (loops->scratch_bytes(batch) + 63) & ~size_t{63};
   const std::unique_ptr<char[]> memory(new char[bytes * static_cast<size_t>(workers) + 64]);
@@ -159,7 +150,7 @@ void sas_cpu(const Batch& batch, const PlanRequest* request, int num_threads) {
 
   run_tasks(batch.n * parts, workers, [&](int64_t task, int worker) {
     const int64_t s = task / parts, part = task % parts;
-    if (together) draw_one(*loops, *request, s);
+    if (together) draw_one(*loops, batch, *drawing, s);
     loops->rows(batch, s, static_cast<int32_t>(bands * part / parts),
                 static_cast<int32_t>(bands * (part + 1) / parts),
                 scratch + bytes * static_cast<size_t>(worker));

@@ -17,27 +17,11 @@ std::vector<std::string> instruction_sets();
 std::string instruction_set();
 void use_instruction_set(const std::string& name);
 
-struct PlanRequest {
-  int64_t n;
-  Sample* plan;           // [n] to fill
-  const Source* sources;  // [n] or, stacked, [1]: masks and sizes; images are not read
-  bool stacked;
-  int64_t source_mask_n;
-  int32_t mask_bytes;
-  int32_t label_count;
-  const uint64_t* labels;
-  const Rectangle* windows;  // [n], or null: whole images
-  const int32_t* sides;      // [n] the thumbnails' longer sides; or null: drawn
-  const uint64_t* ids;
-  uint64_t seed;
-  PlanSettings settings;
-};
+// Draws batch.plan, each sample from its mask. num_threads >= 1 is the most that are used.
+void plan_cpu(const Batch& batch, const Drawing& drawing, int num_threads);
 
-// One sample's plan from its mask, for each sample.
-void plan_cpu(const PlanRequest& request, int num_threads);
-
-// Fills batch.images and batch.masks; `request` draws the batch's plan on the way, or is null where
-// batch.plan is drawn. num_threads >= 1 is the most that are used.
-void sas_cpu(const Batch& batch, const PlanRequest* request, int num_threads);
+// Fills batch.images and batch.masks; `drawing` draws the batch's plan on the way, or is null where
+// it is drawn.
+void sas_cpu(const Batch& batch, const Drawing* drawing, int num_threads);
 
 }  // namespace sasaug

@@ -32,8 +32,8 @@ def run(code: str) -> str:
 def test_public_names():
     assert sasaug.NOISES[:4] == ("gaussian", "speckle", "salt_pepper", "poisson")
     assert set(sasaug.__all__) == {
-        "NOISES", "PRESETS", "Plan", "SAS", "STREAM_VERSION", "apply", "get_num_threads", "sas",
-        "set_num_threads", "thumbnail", *sasaug.NOISES,
+        "NOISES", "PRESETS", "Plan", "SAS", "STREAM_VERSION", "apply", "cuda_available",
+        "get_num_threads", "sas", "set_num_threads", "thumbnail", *sasaug.NOISES,
     }  # fmt: skip
     assert all(hasattr(sasaug, name) for name in sasaug.__all__)
 

@@ -130,7 +130,10 @@ def test_threads_are_as_many_as_asked(threads):
 
     watcher = threading.Thread(target=watch)
     watcher.start()
-    sasaug.gaussian(images, images, 0.1, seed=0, num_threads=threads)
+    for _ in range(20):  # on a busy machine the watcher may miss a call
+        sasaug.gaussian(images, images, 0.1, seed=0, num_threads=threads)
+        if most >= before + threads:
+            break
     done.set()
     watcher.join()
     assert most == before + threads  # the watcher, and those beside the caller

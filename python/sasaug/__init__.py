@@ -33,6 +33,8 @@ __version__ = "0.1.0"
 #: Bumped when a (seed, sample id) comes to mean other pictures.
 STREAM_VERSION: int = _core.STREAM_VERSION
 
+cuda_available = _core.cuda_available
+
 globals().update({name: noise_function(name) for name in NOISES})
 
 __all__ = [
@@ -42,6 +44,7 @@ __all__ = [
     "STREAM_VERSION",
     "Plan",
     "apply",
+    "cuda_available",
     "get_num_threads",
     "sas",
     "set_num_threads",

@@ -6,7 +6,6 @@ TypeError naming the argument, the rule and the value got.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .batch import IMAGE_TYPES, MAX_SIDE, Stack
+from .batch import IMAGE_TYPES, MAX_SIDE, Stack, place_name
+from .frontends import FRONTENDS, NUMPY, Frontend
 
 
 def checked_flag(name: str, value: Any) -> bool:
@@ -87,33 +87,74 @@ def checked_labels(labels: Any) -> tuple[int, ...] | None:
     return tuple(sorted({int(v) for v in values}))
 
 
-def label_bits(labels: Sequence[int] | None, dtype: str) -> list[int]:
+def label_bits(labels: Sequence[int] | None, dtype: str) -> tuple[int, ...]:
     """The labels as the unsigned numbers that the masks' type stores them as."""
     if labels is None:
-        return []
+        return ()
     lowest, highest = (0, 1) if dtype == "bool" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
     for label in labels:
         if not lowest <= label <= highest:
             raise ValueError(f"labels must fit the masks' type, {dtype}, got {label}")
-    return [int(label) % 2**64 for label in labels]
+    return tuple(int(label) % 2**64 for label in labels)
 
 
-def checked_seed(seed: Any) -> int:
-    """The seed itself, or for None a new one."""
-    if seed is None:
-        return secrets.randbits(64)
-    if not is_integer(seed):
-        raise TypeError(f"seed must be an integer in [0, 2^64) or None, got {seed!r}")
-    if not 0 <= seed < 2**64:
-        raise ValueError(f"seed must be in [0, 2^64), got {seed}")
-    return int(seed)
+def checked_seed(seed: Any, frontend: Frontend = NUMPY) -> int:
+    """The seed itself, or one from the library's default generator or the one given."""
+    if is_integer(seed):
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed must be in [0, 2^64), got {seed}")
+        return int(seed)
+    drawn = frontend.seed(seed)
+    if drawn is None:
+        raise TypeError(
+            f"seed must be an integer in [0, 2^64), a generator of {frontend.name} or None, "
+            f"got {seed!r}"
+        )
+    return drawn
 
 
-def checked_ids(ids: Any, stack: Stack) -> NDArray[np.uint64]:
-    """Sample ids [n]; for None 0..n-1."""
+def on_device(
+    name: str, values: Any, stack: Stack, dtypes: tuple[str, ...], shape: tuple[int, ...]
+) -> int | None:
+    """Address of per-sample values that lie on the batch's GPU; None for any others.
+
+    They are read by the kernels alone, so that a captured CUDA graph sees what they hold then.
+    """
+    frontend = stack.frontend
+    if stack.device is None or not frontend.owns(values) or frontend.device(values) is None:
+        return None
+    dtype, size = frontend.dtype(values), values.itemsize
+    dense = (size * shape[1], size) if len(shape) == 2 else (size,)
+    if (
+        frontend.device(values) != stack.device
+        or dtype not in dtypes
+        or tuple(values.shape) != shape
+        or (frontend.strides(values) != dense and stack.n > 1)
+    ):
+        raise ValueError(
+            f"{name} must be, on the GPU, a contiguous {' or '.join(dtypes)} array {shape} on "
+            f"{place_name(stack.device)}, got {dtype} {tuple(values.shape)} on "
+            f"{place_name(frontend.device(values))} with strides {frontend.strides(values)}"
+        )
+    return frontend.address(values)
+
+
+def to_numpy(values: Any, dtype: Any = None) -> NDArray[Any]:
+    """Arrays of any library as numpy's; numbers and sequences as an array of ``dtype``."""
+    for frontend in FRONTENDS:
+        if frontend.owns(values):
+            return frontend.to_numpy(values)
+    return np.asarray(values, dtype)
+
+
+def checked_ids(ids: Any, stack: Stack) -> NDArray[np.uint64] | int | None:
+    """Sample ids [n]; None: 0..n-1."""
     if ids is None:
-        return np.arange(stack.n, dtype=np.uint64)
-    values = ids if isinstance(ids, np.ndarray) else np.array(ids, dtype=object)
+        return None
+    address = on_device("ids", ids, stack, ("int64", "uint64"), (stack.n,))
+    if address is not None:
+        return address
+    values = to_numpy(ids, object)
     if values.ndim == 0:
         values = values.reshape(1)
     if values.shape != (stack.n,):
@@ -122,14 +163,17 @@ def checked_ids(ids: Any, stack: Stack) -> NDArray[np.uint64]:
         raise TypeError(f"ids must be integers in [0, 2^64), got {ids!r}")
     if values.size and not (values.min() >= 0 and values.max() < 2**64):
         raise ValueError(f"ids must be in [0, 2^64), got {values.min()} to {values.max()}")
-    return values.astype(np.uint64)
+    return np.ascontiguousarray(values, np.uint64)
 
 
-def checked_windows(windows: Any, stack: Stack) -> NDArray[np.int32] | None:
+def checked_windows(windows: Any, stack: Stack) -> NDArray[np.int32] | int | None:
     """Windows [n 4], each inside its image and not empty; None: whole images."""
     if windows is None:
         return None
-    values = np.asarray(windows)
+    address = on_device("windows", windows, stack, ("int32",), (stack.n, 4))
+    if address is not None:
+        return address
+    values = to_numpy(windows)
     if values.dtype.kind not in "iu" or values.shape not in ((4,), (stack.n, 4)):
         raise ValueError(
             f"windows must be integers [4] or [{stack.n} 4] (x, y, width, height), "
@@ -156,7 +200,7 @@ def checked_image_type(dtype: Any) -> str:
     try:
         name = name if isinstance(name, str) else np.dtype(dtype).name
     except TypeError:
-        name = str(dtype)
+        name = str(dtype).removeprefix("torch.")
     if name not in IMAGE_TYPES:
         raise TypeError(f"dtype must be one of {', '.join(IMAGE_TYPES)}, got {dtype!r}")
     return name

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import _core
-from .frontends import Frontend, frontend_of
+from .frontends import Frontend, adopt
 
 #: Numbers of the image types, as ``csrc/pixel.h`` has them.
-IMAGE_TYPES = {"uint8": 0, "uint16": 1, "float16": 2, "float32": 3}
+IMAGE_TYPES = {"uint8": 0, "uint16": 1, "float16": 2, "float32": 3, "bfloat16": 4}
 MASK_TYPES = {
     "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2,
     "uint32": 4, "int32": 4, "uint64": 8, "int64": 8,
@@ -31,6 +31,7 @@ class Stack:
     """
 
     frontend: Frontend
+    device: int | None  # of CUDA; None: the CPU
     arrays: list[Any]
     dtype: str
     n: int
@@ -70,7 +71,8 @@ def _stack(arrays: Any, argument: str, channels: str | None, types: dict[str, in
     items: list[Any] = list(arrays) if ragged else [arrays]
     if not items:
         raise ValueError(f"{argument} must hold at least one array, got an empty list")
-    frontend = frontend_of(items[0], argument)
+    frontend, items[0] = adopt(items[0], f"{argument}[0]" if ragged else argument)
+    device = frontend.device(items[0])
     channels = checked_channels(channels) or frontend.channels
     dtype = frontend.dtype(items[0])
     if dtype not in types:
@@ -83,6 +85,14 @@ def _stack(arrays: Any, argument: str, channels: str | None, types: dict[str, in
     first: tuple[int, int, bool] | None = None  # ndim, c, channel axis
     for place, item in enumerate(items):
         name = f"{argument}[{place}]" if ragged else argument
+        if place > 0:
+            owner, item = adopt(item, name)
+            items[place] = item
+            if owner is frontend and frontend.device(item) != device:
+                raise ValueError(
+                    f"{name} must be on the device of the first, {place_name(device)}, "
+                    f"got {place_name(frontend.device(item))}"
+                )
         if not frontend.owns(item) or frontend.dtype(item) != dtype:
             raise TypeError(
                 f"{name} must be a {frontend.name} array of type {dtype} as the first is, "
@@ -121,6 +131,7 @@ def _stack(arrays: Any, argument: str, channels: str | None, types: dict[str, in
     single = not ragged and first[0] == 2
     return Stack(
         frontend=frontend,
+        device=device,
         arrays=items,
         dtype=dtype,
         n=len(items) if ragged else 1 if single else items[0].shape[0],
@@ -132,6 +143,10 @@ def _stack(arrays: Any, argument: str, channels: str | None, types: dict[str, in
         single=single,
         channel_axis=first[2],
     )
+
+
+def place_name(device: int | None) -> str:
+    return "the CPU" if device is None else f"cuda:{device}"
 
 
 def checked_channels(channels: str | None) -> str | None:
@@ -147,6 +162,11 @@ def check_pair(images: Stack, masks: Stack) -> None:
         raise TypeError(
             f"masks must be of the images' library, {images.frontend.name}, "
             f"got {masks.frontend.name}"
+        )
+    if masks.device != images.device:
+        raise ValueError(
+            f"masks must be on the images' device, {place_name(images.device)}, "
+            f"got {place_name(masks.device)}"
         )
     if (images.ragged, images.single, images.n) != (masks.ragged, masks.single, masks.n):
         raise ValueError(
@@ -200,16 +220,19 @@ def output(
     """The array to fill, new or the caller's, described as the kernels write it."""
     frontend = like.frontend
     if out is None:
-        out = frontend.empty(shape, dtype)
+        out = frontend.empty(shape, dtype, like.device)
     elif not frontend.owns(out) or tuple(out.shape) != shape or frontend.dtype(out) != dtype:
         got = f"{getattr(out, 'dtype', type(out))} {tuple(getattr(out, 'shape', ()))}"
         raise ValueError(f"{argument} must be a {frontend.name} {dtype} array {shape}, got {got}")
-    elif not frontend.writable(out):
-        raise ValueError(f"{argument} must be writable, got a read-only array")
-    if 0 in shape:  # nothing will be written, and the check of shapes has been made on the inputs
-        return Stack(
-            frontend, [out], dtype, like.n, like.c, [], [(0, 0, 0)], 0, False, False, False
-        )
+    else:
+        frontend.check(out, argument)
+        _check_output(frontend, out, argument, like.device)
+    stack = Stack(
+        frontend, like.device, [out], dtype, like.n, like.c, [], [(0, 0, 0)], 0, False,
+        like.single, like.channel_axis,
+    )  # fmt: skip
+    if 0 in shape:  # nothing will be written
+        return stack
     step = frontend.strides(out)
     lead = 0 if like.single else 1
     if not like.channel_axis:
@@ -218,16 +241,50 @@ def output(
         k, y, x = step[lead : lead + 3]
     else:
         y, x, k = step[lead : lead + 3]
-    return Stack(
-        frontend, [out], dtype, like.n, like.c, [], [(y, x, k)],
-        0 if like.single else step[0], False, like.single, like.channel_axis,
-    )  # fmt: skip
+    stack.strides[0] = (y, x, k)
+    stack.step = 0 if like.single else step[0]
+    return stack
+
+
+def _check_output(frontend: Frontend, out: Any, argument: str, device: int | None) -> None:
+    if not frontend.writable(out):
+        raise ValueError(f"{argument} must be writable, got a read-only array")
+    if frontend.device(out) != device:
+        raise ValueError(
+            f"{argument} must be on the images' device, {place_name(device)}, "
+            f"got {place_name(frontend.device(out))}"
+        )
+    reach = out.itemsize  # bytes that the axes so far, from the shortest stride on, extend over
+    for stride, size in sorted(zip(map(abs, frontend.strides(out)), out.shape, strict=True)):
+        if size > 1 and stride < reach and 0 not in out.shape:
+            raise ValueError(
+                f"{argument} must not overlap itself, got strides {frontend.strides(out)} "
+                f"for shape {tuple(out.shape)}"
+            )
+        reach += stride * max(size - 1, 0)
+
+
+def extent(frontend: Frontend, array: Any) -> tuple[int, int]:
+    """Addresses of the first byte and of the one past the last."""
+    if 0 in array.shape:
+        return 0, 0
+    first = last = frontend.address(array)
+    for stride, size in zip(frontend.strides(array), array.shape, strict=True):
+        reach = stride * (size - 1)
+        first, last = first + min(reach, 0), last + max(reach, 0)
+    return first, last + int(array.itemsize)
+
+
+def overlap(frontend: Frontend, a: Any, b: Any) -> bool:
+    """Whether two arrays of a library may share memory."""
+    (first_a, last_a), (first_b, last_b) = extent(frontend, a), extent(frontend, b)
+    return frontend.device(a) == frontend.device(b) and first_a < last_b and first_b < last_a
 
 
 def apart(arrays: Any, argument: str, outputs: Sequence[Any]) -> Any:
     """The arrays themselves, or copies where writing the outputs would change them."""
     if isinstance(arrays, (list, tuple)):
         return [apart(array, argument, outputs) for array in arrays]
-    frontend = frontend_of(arrays, argument)
-    shared = any(frontend.owns(out) and frontend.overlap(arrays, out) for out in outputs)
+    frontend, arrays = adopt(arrays, argument)
+    shared = any(frontend.owns(out) and overlap(frontend, arrays, out) for out in outputs)
     return frontend.copy(arrays) if shared else arrays

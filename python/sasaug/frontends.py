@@ -1,13 +1,18 @@
 """One job: what sasaug asks of an array library, one small class each.
 
-No library is imported here: one that the caller's arrays do not come from costs nothing.
+No library is imported here: the caller's arrays come from one that is, and it is found in
+``sys.modules``. Others come in through ``__cuda_array_interface__`` or DLPack.
 """
 
 from __future__ import annotations
 
+import secrets
+import sys
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 
 class Frontend(Protocol):
@@ -19,6 +24,9 @@ class Frontend(Protocol):
     def owns(self, array: Any) -> bool:
         """Whether the array is this library's."""
 
+    def check(self, array: Any, argument: str) -> None:
+        """Raise for an array of this library that no kernel can read."""
+
     def dtype(self, array: Any) -> str:
         """Name of the element type, ``""`` for one with foreign byte order."""
 
@@ -28,17 +36,29 @@ class Frontend(Protocol):
     def strides(self, array: Any) -> tuple[int, ...]:
         """Bytes from one element to the next, along each axis."""
 
-    def empty(self, shape: tuple[int, ...], dtype: str) -> Any:
+    def device(self, array: Any) -> int | None:
+        """Number of the CUDA device; None for the CPU."""
+
+    def stream(self, device: int) -> int:
+        """Address of the library's current stream on the device."""
+
+    def empty(self, shape: tuple[int, ...], dtype: str, device: int | None) -> Any:
         """A new array, its elements not set."""
 
     def writable(self, array: Any) -> bool:
         """Whether elements may be set."""
 
-    def overlap(self, a: Any, b: Any) -> bool:
-        """Whether two arrays may share memory."""
-
     def copy(self, array: Any) -> Any:
         """A copy with memory of its own."""
+
+    def to_numpy(self, array: Any) -> NDArray[Any]:
+        """The elements on the host."""
+
+    def seed(self, generator: Any) -> int | None:
+        """A seed from the library's default generator (None) or from one of its generators.
+
+        None for any other object.
+        """
 
 
 class Numpy:
@@ -50,6 +70,9 @@ class Numpy:
     def owns(self, array: Any) -> bool:
         return isinstance(array, np.ndarray)
 
+    def check(self, array: Any, argument: str) -> None:
+        pass
+
     def dtype(self, array: Any) -> str:
         return str(array.dtype.name) if array.dtype.isnative else ""
 
@@ -60,30 +83,197 @@ class Numpy:
         strides: tuple[int, ...] = array.strides
         return strides
 
-    def empty(self, shape: tuple[int, ...], dtype: str) -> Any:
-        return np.empty(shape, dtype)
+    def device(self, array: Any) -> int | None:
+        return None
+
+    def stream(self, device: int) -> int:
+        raise NotImplementedError
+
+    def empty(self, shape: tuple[int, ...], dtype: str, device: int | None) -> Any:
+        try:
+            return np.empty(shape, dtype)
+        except TypeError:
+            raise TypeError(
+                f"dtype must be a type that numpy knows (bfloat16: import ml_dtypes), got {dtype!r}"
+            ) from None
 
     def writable(self, array: Any) -> bool:
         return bool(array.flags.writeable)
 
-    def overlap(self, a: Any, b: Any) -> bool:
-        return np.may_share_memory(a, b)
-
     def copy(self, array: Any) -> Any:
         return array.copy()
 
+    def to_numpy(self, array: Any) -> NDArray[Any]:
+        return np.asarray(array)
 
-FRONTENDS: tuple[Frontend, ...] = (Numpy(),)
+    def seed(self, generator: Any) -> int | None:
+        if isinstance(generator, np.random.Generator):
+            return int(generator.integers(2**64, dtype=np.uint64))
+        return secrets.randbits(64) if generator is None else None
 
 
-def frontend_of(array: Any, argument: str) -> Frontend:
-    """The library that the array belongs to."""
+class Cupy:
+    """cupy.ndarray."""
+
+    name = "cupy"
+    channels = "last"
+
+    def owns(self, array: Any) -> bool:
+        cupy = sys.modules.get("cupy")
+        return cupy is not None and isinstance(array, cupy.ndarray)
+
+    def check(self, array: Any, argument: str) -> None:
+        pass
+
+    def dtype(self, array: Any) -> str:
+        return str(array.dtype.name) if array.dtype.isnative else ""
+
+    def address(self, array: Any) -> int:
+        return int(array.data.ptr)
+
+    def strides(self, array: Any) -> tuple[int, ...]:
+        strides: tuple[int, ...] = array.strides
+        return strides
+
+    def device(self, array: Any) -> int | None:
+        return int(array.data.device_id)
+
+    def stream(self, device: int) -> int:
+        return int(sys.modules["cupy"].cuda.get_current_stream(device).ptr)
+
+    def empty(self, shape: tuple[int, ...], dtype: str, device: int | None) -> Any:
+        cupy = sys.modules["cupy"]
+        with cupy.cuda.Device(device):
+            return cupy.empty(shape, dtype)
+
+    def writable(self, array: Any) -> bool:
+        return True
+
+    def copy(self, array: Any) -> Any:
+        with array.device:
+            return array.copy()
+
+    def to_numpy(self, array: Any) -> NDArray[Any]:
+        host: NDArray[Any] = sys.modules["cupy"].asnumpy(array)
+        return host
+
+    def seed(self, generator: Any) -> int | None:
+        # cupy's own generator lives on the GPU: asking it would wait for the device
+        return secrets.randbits(64) if generator is None else None
+
+
+class Torch:
+    """torch.Tensor, on the CPU or a CUDA device."""
+
+    name = "torch"
+    channels = "first"
+
+    def owns(self, array: Any) -> bool:
+        torch = sys.modules.get("torch")
+        return torch is not None and isinstance(array, torch.Tensor)
+
+    def check(self, array: Any, argument: str) -> None:
+        torch = sys.modules["torch"]
+        if array.layout is not torch.strided or array.device.type not in ("cpu", "cuda"):
+            raise TypeError(
+                f"{argument} must be a dense tensor on the CPU or a CUDA device, "
+                f"got {array.layout} on {array.device}"
+            )
+        if array.is_neg():
+            raise ValueError(f"{argument} must not be a negated view: call resolve_neg(), got one")
+        if array.requires_grad and torch.is_grad_enabled():
+            raise ValueError(
+                f"{argument} must not require a gradient, the augmentation has none: detach() it, "
+                "got requires_grad=True"
+            )
+
+    def dtype(self, array: Any) -> str:
+        return _torch_name(array.dtype)
+
+    def address(self, array: Any) -> int:
+        return int(array.data_ptr())
+
+    def strides(self, array: Any) -> tuple[int, ...]:
+        size = array.element_size()
+        return tuple([size * stride for stride in array.stride()])
+
+    def device(self, array: Any) -> int | None:
+        number: int = array.get_device()  # -1 on the CPU
+        return number if number >= 0 else None
+
+    def stream(self, device: int) -> int:
+        return int(sys.modules["torch"].cuda.current_stream(device).cuda_stream)
+
+    def empty(self, shape: tuple[int, ...], dtype: str, device: int | None) -> Any:
+        torch = sys.modules["torch"]
+        where = "cpu" if device is None else f"cuda:{device}"
+        return torch.empty(shape, dtype=getattr(torch, dtype), device=where)
+
+    def writable(self, array: Any) -> bool:
+        return True
+
+    def copy(self, array: Any) -> Any:
+        return array.clone()
+
+    def to_numpy(self, array: Any) -> NDArray[Any]:
+        host: NDArray[Any] = array.cpu().numpy()
+        return host
+
+    def seed(self, generator: Any) -> int | None:
+        torch = sys.modules["torch"]
+        if generator is not None and not isinstance(generator, torch.Generator):
+            return None
+        where = "cpu" if generator is None else generator.device
+        number = torch.empty((), dtype=torch.int64, device=where).random_(generator=generator)
+        return int(number)
+
+
+@cache
+def _torch_name(dtype: Any) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+NUMPY, CUPY, TORCH = Numpy(), Cupy(), Torch()
+FRONTENDS: list[Frontend] = [NUMPY, TORCH, CUPY]
+
+CPU, CUDA = 1, 2  # DLPack's device types
+
+
+def adopt(array: Any, argument: str) -> tuple[Frontend, Any]:
+    """The library that the array belongs to, and the array as one of that library."""
     for frontend in FRONTENDS:
         if frontend.owns(array):
-            return frontend
+            frontend.check(array, argument)
+            return frontend, array
+    on_gpu = hasattr(array, "__cuda_array_interface__")
+    if on_gpu and "cupy" in sys.modules:  # waits for the stream that the interface names
+        return CUPY, sys.modules["cupy"].asarray(array)
+    if hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__"):
+        return _through_dlpack(array, argument)
     names = ", ".join(frontend.name for frontend in FRONTENDS)
     kind = type(array)
     raise TypeError(
-        f"{argument} must be an array of {names}, or a list of them, "
-        f"got {kind.__module__}.{kind.__qualname__}"
+        f"{argument} must be an array of {names}, of a library that speaks DLPack, or a list of "
+        f"them{' (import cupy first)' if on_gpu else ''}, got {kind.__module__}.{kind.__qualname__}"
+    )
+
+
+def _through_dlpack(array: Any, argument: str) -> tuple[Frontend, Any]:
+    device = array.__dlpack_device__()[0]
+    readers: list[tuple[Frontend, str]] = []
+    if device == CPU:
+        readers = [(NUMPY, "numpy")]
+    elif device == CUDA:
+        readers = [(CUPY, "cupy"), (TORCH, "torch")]
+    for frontend, module in readers:
+        if module in sys.modules:
+            try:
+                return frontend, sys.modules[module].from_dlpack(array)
+            except (BufferError, RuntimeError, TypeError, ValueError) as error:
+                raise TypeError(
+                    f"{argument} must be an array that {module}.from_dlpack takes, got {error}"
+                ) from error
+    raise TypeError(
+        f"{argument} must be on the CPU or, with cupy or torch imported, a CUDA device, "
+        f"got DLPack device type {int(device)}"
     )

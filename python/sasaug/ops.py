@@ -10,18 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from . import _core
-from .arguments import (
-    check_canvas_area,
-    checked_flag,
-    checked_fraction,
-    checked_ids,
-    checked_labels,
-    checked_seed,
-    checked_windows,
-)
+from .arguments import checked_windows, on_device, to_numpy
 from .batch import Stack, apart
-from .noise import KINDS, NUMBERS, strength_rule
-from .plan import SAMPLE, Plan, check_strength
+from .noise import KINDS, strength_rule
+from .plan import check_strength
 from .sas import SAS, apart_from, out_pair, pair, run
 from .threads import resolve_threads
 
@@ -80,23 +72,29 @@ def thumbnail(
         images, masks = apart_from(out, images, masks)
     image_stack, mask_stack = pair(images, masks, channels)
     sides = _sides(size, settings.canvas or mask_stack.common_size(), mask_stack, windows)
-    plan, drawing = settings.drawing(mask_stack, seed, ids, windows, sides)
+    plan, drawing = settings.drawing(mask_stack, seed, ids, windows, sides=sides)
     return run(plan, image_stack, mask_stack, out_pair(out), dtype, channels, threads, drawing)
 
 
-def _sides(size: Any, canvas: Any, stack: Stack, windows: Any) -> NDArray[np.int32]:
-    values = np.asarray(size)
+def _sides(size: Any, canvas: Any, stack: Stack, windows: Any) -> NDArray[np.int32] | int:
+    address = on_device("size", size, stack, ("int32",), (stack.n,))
+    if address is not None:
+        return address
+    values = to_numpy(size)
     if values.dtype.kind not in "iu" or values.shape not in ((), (stack.n,)):
         raise ValueError(
             f"size must be an integer or {stack.n}, one per sample, got {values.dtype} "
             f"of shape {values.shape}"
         )
-    rectangles = checked_windows(windows, stack)
-    if rectangles is None:
-        whole = [(0, 0, w, h) for h, w in stack.sizes]
-        rectangles = np.broadcast_to(np.array(whole, np.int32).reshape(-1, 4), (stack.n, 4))
-    largest = _core.largest_sides(np.ascontiguousarray(rectangles), canvas or (0, 0))
     sides = np.broadcast_to(values, (stack.n,))
+    rectangles = checked_windows(windows, stack)
+    if isinstance(rectangles, int):  # on the GPU, where a side too long is cut
+        largest = np.full(stack.n, max(canvas or (0, 0)))
+    else:
+        if rectangles is None:
+            whole = [(0, 0, w, h) for h, w in stack.sizes]
+            rectangles = np.broadcast_to(np.array(whole, np.int32).reshape(-1, 4), (stack.n, 4))
+        largest = _core.largest_sides(np.ascontiguousarray(rectangles), canvas or (0, 0))
     wrong = (sides < 1) | (sides > largest)
     if wrong.any():
         s = int(np.argmax(wrong))
@@ -169,38 +167,27 @@ def noise_function(name: str) -> Callable[..., Any]:
         values = (*strength, *named.values())
         if len(values) != 1 or named.keys() - {argument}:
             raise TypeError(f"{name}() takes images, masks, {argument} and the options documented")
-        strengths = _strengths(name, values[0])
+        settings = SAS(
+            thumbnail=None,
+            noise={name: kind["usual"]},
+            p=1.0,
+            apply_to="all",
+            labels=labels,
+            per_channel=per_channel,
+            salt_vs_pepper=salt_vs_pepper,
+        )
         threads = resolve_threads(num_threads)
         if out is not None:
             images, masks = apart(images, "images", [out]), apart(masks, "masks", [out])
         image_stack, mask_stack = pair(images, masks, channels)
-        size = mask_stack.common_size()
-        if size is None:
+        if mask_stack.common_size() is None:
             raise ValueError("images must be of one size, got a list of different sizes")
-        if strengths.shape not in ((), (mask_stack.n,)):
-            raise ValueError(
-                f"{argument} must be one number or {mask_stack.n}, one per sample, "
-                f"got shape {strengths.shape}"
-            )
-        check_canvas_area(size)
-        samples = np.zeros(mask_stack.n, SAMPLE)
-        samples["id"] = checked_ids(ids, mask_stack)
-        samples["transformed"] = True
-        samples["window"] = samples["thumbnail"] = (0, 0, size[1], size[0])
-        samples["noise"] = NUMBERS[name]
-        samples["strength"] = strengths
-        plan = Plan(
-            samples,
-            checked_seed(seed),
-            size,
-            per_channel=checked_flag("per_channel", per_channel),
-            salt_vs_pepper=checked_fraction("salt_vs_pepper", salt_vs_pepper),
-            labels=checked_labels(labels),
-        )
-        images = run(
-            plan, image_stack, mask_stack, (out, None), dtype, channels, threads, write_masks=False
-        )[0]
-        return images
+        strengths = _strengths(name, values[0], mask_stack)
+        plan, drawing = settings.drawing(mask_stack, seed, ids, None, strengths=strengths)
+        return run(
+            plan, image_stack, mask_stack, (out, None), dtype, channels, threads, drawing,
+            write_masks=False,
+        )[0]  # fmt: skip
 
     noise.__name__ = noise.__qualname__ = name
     noise.__doc__ = _DOC.format(
@@ -222,11 +209,19 @@ def noise_function(name: str) -> Callable[..., Any]:
     return noise
 
 
-def _strengths(name: str, strength: Any) -> NDArray[np.float32]:
+def _strengths(name: str, strength: Any, stack: Stack) -> NDArray[np.float32] | int:
     argument = KINDS[name]["strength"]
+    address = on_device(argument, strength, stack, ("float32",), (stack.n,))
+    if address is not None:
+        return address
     try:
-        strengths = np.asarray(strength, np.float32)
+        strengths = to_numpy(strength, np.float32).astype(np.float32, copy=False)
     except (TypeError, ValueError):
         raise TypeError(f"{argument} must be a number or numbers, got {strength!r}") from None
     check_strength(name, np.atleast_1d(strengths), argument)
-    return strengths
+    if strengths.shape not in ((), (stack.n,)):
+        raise ValueError(
+            f"{argument} must be one number or {stack.n}, one per sample, "
+            f"got shape {strengths.shape}"
+        )
+    return np.ascontiguousarray(np.broadcast_to(strengths, (stack.n,)))

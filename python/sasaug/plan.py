@@ -11,13 +11,68 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from .batch import Stack
+from .frontends import Frontend
 from .noise import KINDS, NOISES, NUMBERS, strength_rule
 
 SAMPLE: np.dtype[Any] = _core.SAMPLE
 
 
+@dataclass
+class OnDevice:
+    """Samples that a GPU drew and keeps."""
+
+    frontend: Frontend
+    device: int
+    buffer: Any  # uint8 [n * SAMPLE.itemsize], of the caller's library
+    sizes: list[tuple[int, int]]  # of the images that they were drawn for
+    ragged: bool
+    n: int
+
+    def __len__(self) -> int:
+        return self.n
+
+    def fits(self, masks: Stack) -> bool:
+        """Whether they can be applied where they are, unread."""
+        return (self.device, self.n, self.ragged, self.sizes) == (
+            masks.device, masks.n, masks.ragged, masks.sizes,
+        )  # fmt: skip
+
+    def address(self) -> int:
+        return self.frontend.address(self.buffer)
+
+    def to_numpy(self) -> NDArray[Any]:
+        """Copied to the host, which waits for the GPU."""
+        return self.frontend.to_numpy(self.buffer).view(SAMPLE)
+
+
+def empty_samples(masks: Stack) -> NDArray[Any] | OnDevice:
+    """Room for one sample per mask, where the masks are."""
+    if masks.device is None:
+        return np.zeros(masks.n, SAMPLE)
+    frontend, device = masks.frontend, masks.device
+    buffer = frontend.empty((masks.n * SAMPLE.itemsize,), "uint8", device)
+    return OnDevice(frontend, device, buffer, masks.sizes, masks.ragged, masks.n)
+
+
+class _Stored:
+    stored: NDArray[Any] | OnDevice
+
+
+class _Samples:
+    """``Plan.samples``: a numpy array, copied from the GPU when it is first asked for."""
+
+    def __get__(self, plan: _Stored, owner: Any) -> NDArray[Any]:
+        if isinstance(plan.stored, OnDevice):
+            plan.stored = plan.stored.to_numpy()
+        return plan.stored
+
+    def __set__(self, plan: _Stored, samples: NDArray[Any] | OnDevice) -> None:
+        plan.stored = samples
+
+
 @dataclass(eq=False)
-class Plan:
+class Plan(_Stored):
     """What will be done to each sample of a batch: a few numbers per sample.
 
     A plan prints as a table, goes to JSON and back, and replays byte for byte with
@@ -29,7 +84,7 @@ class Plan:
         ``id`` uint64, the sample id; ``transformed`` bool; ``window`` int32 [4], (x, y, width,
         height) in pixels of the source image; ``thumbnail`` int32 [4], the same on the canvas;
         ``noise`` int32, the kind's place in ``sasaug.NOISES`` or -1 for none; ``strength``
-        float32, in the kind's own unit.
+        float32, in the kind's own unit. A plan drawn on a GPU stays there until this is read.
     seed : int
         Key of the random numbers, in [0, 2^64).
     canvas : tuple of int
@@ -47,7 +102,7 @@ class Plan:
     labels: tuple[int, ...] | None = None
 
     def __len__(self) -> int:
-        return len(self.samples)
+        return len(self.stored)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Plan):
@@ -154,13 +209,15 @@ class Plan:
             )
         return plan
 
-    def check(self, sizes: Sequence[tuple[int, int]]) -> None:
-        """Raise ValueError unless the plan can be applied to images of these sizes (h, w)."""
+    def check(self, masks: Stack) -> None:
+        """Raise ValueError unless the plan can be applied to images of these masks' sizes."""
+        if isinstance(self.stored, OnDevice) and self.stored.fits(masks):
+            return
         height, width = self.canvas
         samples = self.samples
         if samples.dtype != SAMPLE or samples.ndim != 1:
             raise ValueError(f"plan.samples must be a 1-D array of {SAMPLE}, got {samples.dtype}")
-        limits = np.array([(w, h) for h, w in sizes], np.int64).reshape(-1, 2)
+        limits = np.array([(w, h) for h, w in masks.sizes], np.int64).reshape(-1, 2)
         _check_inside(samples["window"], limits, "window", "image")
         canvas = np.array([(width, height)], np.int64)
         _check_inside(samples["thumbnail"], canvas, "thumbnail", "canvas")
@@ -180,6 +237,10 @@ class Plan:
             )
         for number, name in enumerate(NOISES):
             check_strength(name, strengths[kinds == number], "plan.samples['strength']")
+
+
+# after the dataclass is made, which would take it for a default
+Plan.samples = _Samples()  # type: ignore[assignment]
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:

@@ -34,15 +34,16 @@ from .batch import (
     check_pair,
     checked_channels,
     output,
+    overlap,
     sources,
     stack_images,
     stack_masks,
 )
 from .noise import NUMBERS, resolve
-from .plan import SAMPLE, Plan
+from .plan import OnDevice, Plan, empty_samples
 from .threads import resolve_threads
 
-#: The arguments of ``_core.draw_plan``.
+#: How ``_core.run`` draws a plan: (settings, ids, windows, sides, strengths).
 Drawing = tuple[Any, ...]
 
 POSITIONS = {"center": 0, "random": 1, "top_left": 2}
@@ -125,6 +126,13 @@ class SAS:
             set_(self, name, checked_flag(name, getattr(self, name)))
         set_(self, "salt_vs_pepper", checked_fraction("salt_vs_pepper", self.salt_vs_pepper))
         checked_channels(self.channels)
+        assert not isinstance(self.noise, str)
+        kinds = tuple((NUMBERS[kind], *limits) for kind, limits in (self.noise or {}).items())
+        settings = (
+            self.small_fraction, self.p, self.apply_to == "all", self.thumbnail,
+            POSITIONS[self.position], kinds,
+        )  # fmt: skip
+        set_(self, "_settings", settings)  # as csrc/bindings.cpp reads them
 
     def __hash__(self) -> int:
         return hash(self.to_json())
@@ -157,8 +165,10 @@ class SAS:
     ) -> Plan:
         """Draw what will be done to each sample; see :meth:`__call__` for the arguments."""
         stack = stack_masks(masks, self.channels)
+        threads = resolve_threads(num_threads)
         plan, drawing = self.drawing(stack, seed, ids, windows)
-        _core.draw_plan(drawing, resolve_threads(num_threads))
+        types = (0, 0, MASK_TYPES[stack.dtype])
+        launch(plan, None, stack, types, None, None, drawing, threads)
         return plan
 
     def __call__(
@@ -217,54 +227,41 @@ class SAS:
     def drawing(
         self,
         masks: Stack,
-        seed: int | None,
-        ids: ArrayLike | None,
-        windows: ArrayLike | None,
-        sides: NDArray[np.int32] | None = None,
+        seed: Any,
+        ids: Any,
+        windows: Any,
+        sides: NDArray[np.int32] | int | None = None,
+        strengths: NDArray[np.float32] | int | None = None,
     ) -> tuple[Plan, Drawing]:
-        """A plan for masks that are checked, and what ``_core`` needs to draw its samples.
+        """A plan for masks that are checked, its samples not set, and how ``_core`` draws them.
 
-        ``sides`` [n] are the thumbnails' longer sides, if they are not to be drawn.
+        ``sides`` [n] are the thumbnails' longer sides and ``strengths`` [n] those of the noise, if
+        they are not to be drawn.
         """
         canvas = self.canvas or masks.common_size()
         if canvas is None:
             raise ValueError(
                 "canvas must be given for a list of images of different sizes, got None"
             )
-        assert isinstance(canvas, tuple) and not isinstance(self.noise, str)
+        assert isinstance(canvas, tuple)
         check_canvas_area(canvas)
+        how = (
+            self._settings,  # type: ignore[attr-defined]
+            checked_ids(ids, masks),
+            checked_windows(windows, masks),
+            sides,
+            strengths,
+        )
         plan = Plan(
-            samples=np.zeros(masks.n, SAMPLE),
-            seed=checked_seed(seed),
+            samples=empty_samples(masks),  # type: ignore[arg-type]
+            seed=checked_seed(seed, masks.frontend),
             canvas=canvas,
             antialias=self.antialias,
             per_channel=self.per_channel,
             salt_vs_pepper=self.salt_vs_pepper,
             labels=self.labels if self.labels is None else tuple(self.labels),
         )
-        settings = {
-            "canvas": canvas,
-            "small_fraction": self.small_fraction,
-            "p": self.p,
-            "apply_to_all": self.apply_to == "all",
-            "thumbnail": self.thumbnail,
-            "position": POSITIONS[self.position],
-            "noise": [(NUMBERS[kind], *limits) for kind, limits in (self.noise or {}).items()],
-        }
-        items, step = sources(None, masks)
-        drawing = (
-            items,
-            step,
-            MASK_TYPES[masks.dtype],
-            label_bits(self.labels, masks.dtype),
-            checked_windows(windows, masks),
-            checked_ids(ids, masks),
-            plan.seed,
-            settings,
-            sides,
-            plan.samples,
-        )
-        return plan, drawing
+        return plan, how
 
 
 def sas(
@@ -344,7 +341,7 @@ def apply(
     checked_seed(plan.seed)
     checked_fraction("plan.salt_vs_pepper", plan.salt_vs_pepper)
     checked_labels(plan.labels)
-    plan.check(mask_stack.sizes)
+    plan.check(mask_stack)
     return run(plan, image_stack, mask_stack, out_pair(out), dtype, channels, threads)
 
 
@@ -366,34 +363,49 @@ def run(
     write_masks: bool = True,
 ) -> tuple[Any, Any]:
     """Allocate, and hand a checked plan (or its drawing) and a checked batch to the kernels."""
-    labels = label_bits(plan.labels, masks.dtype)
     to = images.dtype if dtype is None else checked_image_type(dtype)
     shape = canvas_shape(images, plan.canvas, channels)
     mask_shape = canvas_shape(masks, plan.canvas, channels)
     x = output(out[0], "out[0]" if write_masks else "out", images, shape, to, channels)
     y = output(out[1], "out[1]", masks, mask_shape, masks.dtype, channels) if write_masks else None
-    if y is not None and x.frontend.overlap(x.arrays[0], y.arrays[0]):
+    if y is not None and out[0] is not None and overlap(x.frontend, x.arrays[0], y.arrays[0]):
         raise ValueError("out must be two arrays that share no memory, got overlapping ones")
+    types = (IMAGE_TYPES[images.dtype], IMAGE_TYPES[to], MASK_TYPES[masks.dtype])
+    launch(plan, images, masks, types, x, y, drawing, threads)
+    return x.arrays[0], None if y is None else y.arrays[0]
+
+
+def launch(
+    plan: Plan,
+    images: Stack | None,
+    masks: Stack,
+    types: tuple[int, int, int],
+    x: Stack | None,
+    y: Stack | None,
+    drawing: Drawing | None,
+    threads: int,
+) -> None:
+    """Call the kernels on what is checked: on the CPU, or on the GPU's current stream."""
+    labels = label_bits(plan.labels, masks.dtype)
     items, step = sources(images, masks)
-    _core.apply(
-        drawing,
+    where: Any = threads
+    if masks.device is not None:
+        where = (masks.device, masks.frontend.stream(masks.device))
+    _core.run(
+        masks.n,
+        (*plan.canvas, 1 if images is None else images.c),
+        types,
         items,
         step,
-        IMAGE_TYPES[images.dtype],
-        IMAGE_TYPES[to],
-        MASK_TYPES[masks.dtype],
-        (*plan.canvas, images.c),
-        (x.frontend.address(x.arrays[0]), (x.step, *x.strides[0])),
+        None if x is None else (x.frontend.address(x.arrays[0]), (x.step, *x.strides[0])),
         None if y is None else (y.frontend.address(y.arrays[0]), (y.step, *y.strides[0][:2])),
-        plan.samples,
+        plan.stored.address() if isinstance(plan.stored, OnDevice) else plan.stored,
         plan.seed,
-        plan.antialias,
-        plan.per_channel,
-        plan.salt_vs_pepper,
+        (plan.antialias, plan.per_channel, plan.salt_vs_pepper),
         labels,
-        threads,
+        drawing,
+        where,
     )
-    return x.arrays[0], None if y is None else y.arrays[0]
 
 
 def apart_from(out: tuple[Any, Any], images: Any, masks: Any) -> tuple[Any, Any]:
