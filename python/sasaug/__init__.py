@@ -6,6 +6,7 @@ Of "Segment Anything Small" (arXiv 2503.05916), batched, and bit for bit the sam
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 try:
@@ -36,6 +37,14 @@ STREAM_VERSION: int = _core.STREAM_VERSION
 cuda_available = _core.cuda_available
 
 globals().update({name: noise_function(name) for name in NOISES})
+
+
+
+def __getattr__(name: str) -> Any:
+    if name == "torch":  # imports torch itself, so not before someone asks for it
+        return importlib.import_module("sasaug.torch")
+    raise AttributeError(f"module 'sasaug' has no attribute {name!r}")
+
 
 __all__ = [
     "NOISES",

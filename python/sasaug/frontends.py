@@ -6,7 +6,7 @@ No library is imported here: the caller's arrays come from one that is, and it i
 
 from __future__ import annotations
 
-import secrets
+import os
 import sys
 from functools import cache
 from typing import Any, Protocol
@@ -61,6 +61,10 @@ class Frontend(Protocol):
         """
 
 
+def fresh_seed() -> int:
+    return int.from_bytes(os.urandom(8), "little")
+
+
 class Numpy:
     """numpy.ndarray."""
 
@@ -109,7 +113,7 @@ class Numpy:
     def seed(self, generator: Any) -> int | None:
         if isinstance(generator, np.random.Generator):
             return int(generator.integers(2**64, dtype=np.uint64))
-        return secrets.randbits(64) if generator is None else None
+        return fresh_seed() if generator is None else None
 
 
 class Cupy:
@@ -159,7 +163,7 @@ class Cupy:
 
     def seed(self, generator: Any) -> int | None:
         # cupy's own generator lives on the GPU: asking it would wait for the device
-        return secrets.randbits(64) if generator is None else None
+        return fresh_seed() if generator is None else None
 
 
 class Torch:

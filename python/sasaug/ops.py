@@ -27,7 +27,7 @@ def thumbnail(
     canvas: int | tuple[int, int] | None = None,
     windows: ArrayLike | None = None,
     antialias: bool = False,
-    seed: int | None = None,
+    seed: Any = None,
     ids: ArrayLike | None = None,
     out: tuple[Any, Any] | None = None,
     dtype: Any = None,
@@ -116,8 +116,8 @@ images, masks, ids, dtype, num_threads
     As in :meth:`sasaug.SAS.__call__`; a list must hold images of one size.
 {strength} : float or array [n] of float
     Strength, {rule}; {identity:g} is the identity.
-seed : int, optional
-    In [0, 2^64). Default: drawn from the operating system.
+seed : int or generator, optional
+    In [0, 2^64), or a generator, as in :meth:`sasaug.SAS.__call__`.
 labels, per_channel, salt_vs_pepper, channels
     As in :class:`sasaug.SAS`.
 out : array, optional
@@ -153,7 +153,7 @@ def noise_function(name: str) -> Callable[..., Any]:
         images: Any,
         masks: Any,
         *strength: ArrayLike,
-        seed: int | None = None,
+        seed: Any = None,
         ids: ArrayLike | None = None,
         labels: Sequence[int] | None = None,
         per_channel: bool = False,

@@ -158,7 +158,7 @@ class SAS:
         self,
         masks: Any,
         *,
-        seed: int | None = None,
+        seed: Any = None,
         ids: ArrayLike | None = None,
         windows: ArrayLike | None = None,
         num_threads: int | None = None,
@@ -176,7 +176,7 @@ class SAS:
         images: Any,
         masks: Any,
         *,
-        seed: int | None = None,
+        seed: Any = None,
         ids: ArrayLike | None = None,
         windows: ArrayLike | None = None,
         out: tuple[Any, Any] | None = None,
@@ -192,8 +192,10 @@ class SAS:
             A list of arrays [h w], [h w c] or [c h w] may be of different sizes (set ``canvas``).
         masks : array or list
             bool or any integer type, of the images' sizes; 0 is background.
-        seed : int, optional
-            In [0, 2^64). Default: drawn from the operating system; ``plan`` tells which.
+        seed : int or generator, optional
+            In [0, 2^64); or drawn from a ``numpy.random.Generator`` (``torch.Generator`` for
+            tensors). Default: drawn from the operating system (torch's own generator for tensors);
+            ``plan`` tells which.
         ids : int or array [n], optional
             Sample ids in [0, 2^64), such as ``epoch * len(dataset) + index``. Default: 0..n-1.
         windows : array [4] or [n 4] of int, optional
@@ -268,7 +270,7 @@ def sas(
     images: Any,
     masks: Any,
     *,
-    seed: int | None = None,
+    seed: Any = None,
     ids: ArrayLike | None = None,
     windows: ArrayLike | None = None,
     out: tuple[Any, Any] | None = None,

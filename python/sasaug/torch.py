@@ -1,0 +1,379 @@
+"""One job: SAS inside torch programs: custom ops, and an ``nn.Module`` over them.
+
+The plain functions of :mod:`sasaug` take tensors too. What is here can also be traced: by
+``torch.compile(fullgraph=True)``, ``torch.export`` and fake tensors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import ops
+from .arguments import checked_seed
+from .frontends import TORCH
+from .plan import Plan
+from .sas import SAS as Settings
+
+__all__ = ["SAS", "noise", "thumbnail"]
+
+
+@lru_cache(maxsize=256)
+def _settings(text: str) -> Settings:
+    return Settings.from_json(text)
+
+
+# A seed that is not given is drawn when the op runs: the tag keeps compilers from merging calls.
+_TAGS = (torch.Tag.nondeterministic_seeded, torch.Tag.pt2_compliant_tag)
+
+
+@torch.library.custom_op("sasaug::sas", mutates_args=(), tags=_TAGS)
+def _sas(
+    images: list[Tensor],
+    masks: list[Tensor],
+    ragged: bool,
+    settings: str,
+    seed: int | None = None,
+    ids: Tensor | None = None,
+    windows: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():  # the op's own autograd says what a gradient is
+        return _settings(settings)(
+            images if ragged else images[0],
+            masks if ragged else masks[0],
+            seed=_unsigned(seed),
+            ids=ids,
+            windows=windows,
+            dtype=dtype,
+        )
+
+
+@_sas.register_fake
+def _(
+    images: list[Tensor],
+    masks: list[Tensor],
+    ragged: bool,
+    settings: str,
+    seed: int | None = None,
+    ids: Tensor | None = None,
+    windows: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+) -> tuple[Tensor, Tensor]:
+    how = _settings(settings)
+    count = len(images) if ragged else None
+    return (
+        _on_canvas(images[0], how.canvas, how.channels, count, dtype),
+        _on_canvas(masks[0], how.canvas, how.channels, count, None),
+    )
+
+
+@torch.library.custom_op("sasaug::thumbnail", mutates_args=(), tags=_TAGS)
+def _thumbnail(
+    images: Tensor,
+    masks: Tensor,
+    size: Tensor,
+    position: str,
+    canvas: list[int] | None = None,
+    windows: Tensor | None = None,
+    antialias: bool = False,
+    seed: int | None = None,
+    ids: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+    channels: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    with torch.no_grad():
+        return ops.thumbnail(
+            images,
+            masks,
+            size,
+            position=position,
+            canvas=None if canvas is None else (canvas[0], canvas[1]),
+            windows=windows,
+            antialias=antialias,
+            seed=_unsigned(seed),
+            ids=ids,
+            dtype=dtype,
+            channels=channels,
+        )
+
+
+@_thumbnail.register_fake
+def _(
+    images: Tensor,
+    masks: Tensor,
+    size: Tensor,
+    position: str,
+    canvas: list[int] | None = None,
+    windows: Tensor | None = None,
+    antialias: bool = False,
+    seed: int | None = None,
+    ids: Tensor | None = None,
+    dtype: torch.dtype | None = None,
+    channels: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    return (
+        _on_canvas(images, canvas, channels, None, dtype),
+        _on_canvas(masks, canvas, channels, None, None),
+    )
+
+
+@torch.library.custom_op("sasaug::noise", mutates_args=(), tags=_TAGS)
+def _noise(
+    images: Tensor,
+    masks: Tensor,
+    kind: str,
+    strength: Tensor,
+    seed: int | None = None,
+    ids: Tensor | None = None,
+    labels: list[int] | None = None,
+    per_channel: bool = False,
+    salt_vs_pepper: float = 0.5,
+    dtype: torch.dtype | None = None,
+    channels: str | None = None,
+) -> Tensor:
+    with torch.no_grad():
+        noisy: Tensor = ops.noise_function(kind)(
+            images,
+            masks,
+            strength,
+            seed=_unsigned(seed),
+            ids=ids,
+            labels=labels,
+            per_channel=per_channel,
+            salt_vs_pepper=salt_vs_pepper,
+            dtype=dtype,
+            channels=channels,
+        )
+    return noisy
+
+
+@_noise.register_fake
+def _(
+    images: Tensor,
+    masks: Tensor,
+    kind: str,
+    strength: Tensor,
+    seed: int | None = None,
+    ids: Tensor | None = None,
+    labels: list[int] | None = None,
+    per_channel: bool = False,
+    salt_vs_pepper: float = 0.5,
+    dtype: torch.dtype | None = None,
+    channels: str | None = None,
+) -> Tensor:
+    return torch.empty(images.shape, dtype=dtype or images.dtype, device=images.device)
+
+
+def _no_gradient(context: Any, *gradients: Any) -> Any:
+    raise RuntimeError(
+        "the SAS augmentation has no gradient: detach() the images or the result before backward()"
+    )
+
+
+for _op in (_sas, _thumbnail, _noise):
+    _op.register_autograd(_no_gradient)
+
+
+class SAS(nn.Module):
+    """The SAS augmentation as a module; it augments in training mode only.
+
+    In evaluation mode it resizes to the canvas, as samples that are not transformed are in
+    training: the largest thumbnail that fits, without noise; the same for every seed.
+
+    Parameters
+    ----------
+    settings : sasaug.SAS, optional
+        Or the settings of :class:`sasaug.SAS` as keywords. ``channels`` is "first" by default.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a setting breaks its rule; the message names it, the rule and the value.
+
+    Examples
+    --------
+    >>> import torch, sasaug.torch
+    >>> images = torch.rand(2, 3, 64, 64)
+    >>> masks = torch.ones(2, 64, 64, dtype=torch.long)
+    >>> augment = sasaug.torch.SAS(canvas=32, p=1.0)
+    >>> x, y = augment(images, masks, seed=7)
+    >>> x.shape, y.shape, y.dtype
+    (torch.Size([2, 3, 32, 32]), torch.Size([2, 32, 32]), torch.int64)
+    """
+
+    def __init__(self, settings: Settings | None = None, **keywords: Any) -> None:
+        super().__init__()
+        if settings is not None and not isinstance(settings, Settings):
+            raise TypeError(f"settings must be a sasaug.SAS, got {type(settings).__name__}")
+        self.settings = replace(settings or Settings(), **keywords)
+        steady = "center" if self.settings.position == "random" else self.settings.position
+        quiet = replace(self.settings, thumbnail=None, noise=None, position=steady)
+        self._training, self._evaluation = self.settings.to_json(), quiet.to_json()
+
+    def forward(
+        self,
+        images: Tensor | Sequence[Tensor],
+        masks: Tensor | Sequence[Tensor],
+        *,
+        seed: int | torch.Generator | None = None,
+        ids: Any = None,
+        windows: Any = None,
+        dtype: torch.dtype | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Augment a batch of images and their masks.
+
+        Parameters
+        ----------
+        images : tensor [h w], [n h w], [n c h w] (or [n h w c]); or a list
+            As in :meth:`sasaug.SAS.__call__`; of the CPU or a CUDA device.
+        masks : tensor or list
+            bool or any integer type, on the images' device.
+        seed : int or torch.Generator, optional
+            In [0, 2^64); or drawn from the generator, by default torch's own for the CPU, which
+            ``torch.manual_seed`` sets and each data loader's worker has for itself.
+        ids : tensor [n] or sequence of int, optional
+            Sample ids. An int64 tensor on the images' GPU is read there: a captured CUDA graph
+            draws anew once it has been changed in place.
+        windows : tensor [n 4] or sequence, optional
+            Ultrasound windows (x, y, width, height); on the images' GPU an int32 tensor.
+        dtype : torch.dtype, optional
+            Image type of the output.
+
+        Returns
+        -------
+        images, masks : tensor, on the canvas, on the images' device
+
+        Raises
+        ------
+        ValueError, TypeError
+            Before anything is written; the message names the argument, the rule and the value.
+        RuntimeError
+            When a gradient is asked for: there is none.
+        """
+        if not self.training:
+            seed = 0
+        ragged = not isinstance(images, Tensor)
+        x, y = torch.ops.sasaug.sas(
+            list(images) if ragged else [images],
+            list(masks) if not isinstance(masks, Tensor) else [masks],
+            ragged,
+            self._training if self.training else self._evaluation,
+            _signed(seed),
+            _tensor(ids),
+            _tensor(windows),
+            dtype,
+        )
+        return x, y
+
+    def plan(
+        self,
+        masks: Tensor | Sequence[Tensor],
+        *,
+        seed: int | torch.Generator | None = None,
+        ids: Any = None,
+        windows: Any = None,
+    ) -> Plan:
+        """What training mode would do, as :meth:`sasaug.SAS.plan`."""
+        return self.settings.plan(masks, seed=seed, ids=ids, windows=windows)
+
+    def extra_repr(self) -> str:
+        """The settings that are not the defaults."""
+        default = Settings()
+        names = [field.name for field in fields(Settings)]
+        changed = [name for name in names if getattr(self.settings, name) != getattr(default, name)]
+        return ", ".join(f"{name}={getattr(self.settings, name)!r}" for name in changed)
+
+
+def thumbnail(
+    images: Tensor,
+    masks: Tensor,
+    size: Any,
+    *,
+    position: str = "center",
+    canvas: int | tuple[int, int] | None = None,
+    windows: Any = None,
+    antialias: bool = False,
+    seed: int | torch.Generator | None = None,
+    ids: Any = None,
+    dtype: torch.dtype | None = None,
+    channels: str | None = None,
+) -> tuple[Tensor, Tensor]:
+    """:func:`sasaug.thumbnail` for tensors, as an op that compilers trace."""
+    sides = [canvas, canvas] if isinstance(canvas, int) else canvas
+    x, y = torch.ops.sasaug.thumbnail(
+        images, masks, _tensor(size), position, None if sides is None else list(sides),
+        _tensor(windows), antialias, _signed(seed), _tensor(ids), dtype, channels,
+    )  # fmt: skip
+    return x, y
+
+
+def noise(
+    images: Tensor,
+    masks: Tensor,
+    kind: str,
+    strength: Any,
+    *,
+    seed: int | torch.Generator | None = None,
+    ids: Any = None,
+    labels: Sequence[int] | None = None,
+    per_channel: bool = False,
+    salt_vs_pepper: float = 0.5,
+    dtype: torch.dtype | None = None,
+    channels: str | None = None,
+) -> Tensor:
+    """One kind of ``sasaug.NOISES`` inside the ROI, as an op that compilers trace.
+
+    ``strength`` is a number or one per sample, as in ``sasaug.speckle`` and its like.
+    """
+    strengths = strength if isinstance(strength, Tensor) else torch.tensor(strength).float()
+    noisy: Tensor = torch.ops.sasaug.noise(
+        images, masks, kind, strengths, _signed(seed), _tensor(ids),
+        None if labels is None else list(labels), per_channel, salt_vs_pepper, dtype, channels,
+    )  # fmt: skip
+    return noisy
+
+
+def _on_canvas(
+    tensor: Tensor,
+    canvas: Any,
+    channels: str | None,
+    count: int | None,
+    dtype: torch.dtype | None,
+) -> Tensor:
+    """What an op returns for images or masks like these: ``count`` of them, or a batch already."""
+    shape = list(tensor.shape) if count is None else [count, *tensor.shape]
+    lead = 0 if len(shape) == 2 else 1
+    y = lead + 1 if len(shape) - lead == 3 and channels != "last" else lead
+    if canvas is not None:
+        shape[y : y + 2] = canvas
+    return torch.empty(shape, dtype=dtype or tensor.dtype, device=tensor.device)
+
+
+def _tensor(values: Any) -> Tensor | None:
+    if values is None or isinstance(values, Tensor):
+        return values
+    if isinstance(values, (list, tuple)) and any(isinstance(v, int) and v >= 2**63 for v in values):
+        values = np.array(values, np.uint64)  # ids, which torch takes for int64 otherwise
+    return torch.as_tensor(values)
+
+
+def _signed(seed: int | torch.Generator | None) -> int | None:
+    """An op's integers are signed: the same 64 bits."""
+    if seed is None:
+        return None
+    if not isinstance(seed, int):
+        seed = checked_seed(seed, TORCH)
+    if not 0 <= seed < 2**64:
+        raise ValueError(f"seed must be in [0, 2^64), got {seed}")
+    return seed - 2**64 if seed >= 2**63 else seed
+
+
+def _unsigned(seed: int | None) -> int | None:
+    return None if seed is None else seed % 2**64
