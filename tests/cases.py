@@ -5,13 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes  # noqa: F401  # numpy knows bfloat16 by it
 import numpy as np
 from hypothesis import strategies as st
 
 import sasaug
 
-IMAGE_TYPES = ("uint8", "uint16", "float16", "float32")
+IMAGE_TYPES = ("uint8", "uint16", "float16", "float32", "bfloat16")
 MASK_TYPES = ("bool", "uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64")
+
+
+def full_scale(dtype: str) -> int:
+    """The upper end of the value range."""
+    return int(np.iinfo(dtype).max) if dtype.startswith("u") else 1
 
 
 def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: str, wild: bool = False) -> Any:
@@ -51,8 +57,8 @@ class Case:
     windows: Any
     dtype: str
 
-    def plan(self) -> sasaug.Plan:
-        aug = sasaug.SAS(**self.settings)
+    def plan(self, face: Any = sasaug) -> sasaug.Plan:
+        aug = face.SAS(**self.settings)
         return aug.plan(self.masks, seed=self.seed, ids=self.ids, windows=self.windows)
 
 

@@ -1,4 +1,4 @@
-"""Shared by all tests: hypothesis profiles, instruction sets, real data."""
+"""Shared by all tests: hypothesis profiles, array libraries, instruction sets, real data."""
 
 from __future__ import annotations
 
@@ -9,11 +9,30 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from libraries import LIBRARIES, Emulated, Face, face_of
 from sasaug import _core
 
 settings.register_profile("quick", deadline=None, max_examples=60, derandomize=True)
 settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def build_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    cache = getattr(request.config, "cache", None)
+    Emulated.cache = cache.mkdir("sasaug") if cache else tmp_path_factory.mktemp("emulated")
+
+
+@pytest.fixture(scope="module", params=[library.name for library in LIBRARIES])
+def face(request: pytest.FixtureRequest) -> Face:
+    """The public names for each library."""
+    return face_of(request.param)
+
+
+@pytest.fixture(scope="module", params=[library.name for library in LIBRARIES if library.gpu])
+def gpu(request: pytest.FixtureRequest) -> Face:
+    """The public names for each library whose arrays lie on a GPU."""
+    return face_of(request.param)
 
 
 @pytest.fixture(params=_core.instruction_sets())

@@ -1,0 +1,488 @@
+"""Array libraries as the tests see them: numpy's arrays go in and come out, whichever runs between.
+
+A contract test calls ``face.sas(...)`` instead of ``sasaug.sas(...)`` and so holds for each library.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import functools
+import hashlib
+import importlib.machinery
+import importlib.util
+import shutil
+import subprocess
+import sys
+import sysconfig
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import sasaug
+from sasaug import frontends
+from sasaug.plan import OnDevice, Plan
+
+ROOT = Path(__file__).resolve().parents[1]
+UNITS = [ROOT / "csrc" / f"{name}.cpp" for name in ("bindings", "threads", "sas_cpu")]
+UNITS.append(ROOT / "tests" / "emulated_cuda.cpp")
+
+Memory = dict[Any, Any]  # what a call has carried over so far, by where it lies on the host
+
+
+class Library:
+    """numpy itself, and what the other libraries do differently."""
+
+    name = "numpy"
+    frontend: Any = frontends.NUMPY
+    channels: str | None = None  # what to pass where a test says nothing, for the test's "last"
+    gpu = False
+    copies = False  # arrays are carried over: what they write has to be carried back
+
+    def missing(self) -> str | None:
+        """Why it cannot be tested here."""
+        return None
+
+    def running(self) -> contextlib.AbstractContextManager[Any]:
+        """In force during each call."""
+        return contextlib.nullcontext()
+
+    def to(self, array: Any, memory: Memory) -> Any:
+        return array
+
+    def to_output(self, array: Any, memory: Memory) -> Any:
+        return self.to(array, memory)
+
+    def back(self, array: Any) -> Any:
+        return array
+
+    def kind(self, array: Any) -> Any:
+        """What must not change from input to output, but for the element type."""
+        return type(array)
+
+    def returned(self, given: Any) -> Any:
+        """The kind of what comes out where this went in."""
+        return self.kind(given)
+
+    def dtype(self, array: Any) -> str:
+        return str(array.dtype)
+
+
+class ReadOnly(Library):
+    """numpy's arrays that may not be written."""
+
+    name = "read-only"
+
+    def to(self, array: Any, memory: Memory) -> Any:
+        view = array.view()
+        view.flags.writeable = False
+        return view
+
+    def to_output(self, array: Any, memory: Memory) -> Any:
+        return array
+
+
+class Exporter:
+    """What a library that sasaug has never heard of offers."""
+
+    def __init__(self, array: Any) -> None:
+        self._array = array
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._array.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._array.__dlpack_device__()
+
+
+class DLPack(Library):
+    """Comes in by the protocol alone, as jax does, and leaves as numpy."""
+
+    name = "dlpack"
+
+    def to(self, array: Any, memory: Memory) -> Any:
+        if array.dtype == ml_dtypes.bfloat16:  # numpy exports and imports none
+            return array
+        if not array.flags.writeable or any(step % array.itemsize for step in array.strides):
+            array = array.copy(order="K")  # numpy exports none of these either
+        return Exporter(array)
+
+    def to_output(self, array: Any, memory: Memory) -> Any:
+        return array
+
+    def returned(self, given: Any) -> Any:
+        return np.ndarray
+
+
+def memory_of(array: Any) -> Any:
+    """The bytes [n] that an array and every other view of the same memory lie in."""
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    first = last = owner.__array_interface__["data"][0]
+    for step, size in zip(owner.strides, owner.shape, strict=True):
+        first, last = first + min(step * (size - 1), 0), last + max(step * (size - 1), 0)
+    if 0 in owner.shape:
+        return np.zeros(0, np.uint8)
+    n = last + owner.itemsize - first
+    return np.ctypeslib.as_array((ctypes.c_uint8 * n).from_address(first))
+
+
+def carry(array: Any, memory: Memory, upload: Callable[[Any], Any]) -> tuple[Any, int]:
+    """All memory around the array as bytes of another library, and the array's place in them.
+
+    So views that overlap on the host do there too, and strides and alignment stay.
+    """
+    host = memory_of(array)
+    start = host.__array_interface__["data"][0]
+    pad = start % 64
+    if start not in memory:
+        n = -(-(pad + host.size) // 64) * 64
+        whole = np.zeros(n, np.uint8)
+        whole[pad : pad + host.size] = host
+        memory[start] = upload(whole), array  # kept, or another array might get its address
+    return memory[start][0], pad + array.__array_interface__["data"][0] - start
+
+
+class Torch(Library):
+    name = "torch"
+    frontend: Any = frontends.TORCH
+    channels = "last"
+    place = "cpu"
+
+    def missing(self) -> str | None:
+        return None if importlib.util.find_spec("torch") else "torch is not installed"
+
+    def to(self, array: Any, memory: Memory) -> Any:
+        import torch
+
+        if array.dtype == ml_dtypes.bfloat16:
+            return self.to(array.view(np.int16), memory).view(torch.bfloat16)
+        if any(step < 0 or step % array.itemsize for step in array.strides):
+            array = np.ascontiguousarray(array)  # torch has no such strides
+        return self.carried(array, memory)
+
+    def carried(self, array: Any, memory: Memory) -> Any:
+        import torch
+
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable")
+            return torch.from_numpy(array)
+
+    def back(self, array: Any) -> Any:
+        import torch
+
+        if array.dtype == torch.bfloat16:
+            return array.view(torch.int16).cpu().numpy().view(ml_dtypes.bfloat16)
+        return array.cpu().numpy()
+
+    def kind(self, array: Any) -> Any:
+        return type(array), array.device
+
+    def dtype(self, array: Any) -> str:
+        return str(array.dtype).removeprefix("torch.")
+
+
+class TorchCuda(Torch):
+    name = "torch-cuda"
+    gpu = copies = True
+    place = "cuda"
+
+    def missing(self) -> str | None:
+        if reason := super().missing():
+            return reason
+        import torch
+
+        return None if torch.cuda.is_available() else "torch sees no GPU"
+
+    def carried(self, array: Any, memory: Memory) -> Any:
+        import torch
+
+        def upload(block: Any) -> Any:
+            return torch.from_numpy(block).to(self.place)
+
+        if array.size == 0:
+            return upload(array.copy())
+        block, offset = carry(array, memory, upload)
+        if offset % array.itemsize:
+            return upload(array.copy())
+        typed = block.view(torch.from_numpy(np.empty(0, array.dtype)).dtype)
+        steps = [step // array.itemsize for step in array.strides]
+        return typed.as_strided(array.shape, steps, offset // array.itemsize)
+
+
+class Cupy(Library):
+    name = "cupy"
+    frontend: Any = frontends.CUPY
+    gpu = copies = True
+
+    def missing(self) -> str | None:
+        if not importlib.util.find_spec("cupy"):
+            return "cupy is not installed"
+        import cupy
+
+        return None if cupy.cuda.is_available() else "cupy sees no GPU"
+
+    def to(self, array: Any, memory: Memory) -> Any:
+        import cupy
+
+        if array.size == 0:
+            return cupy.empty(array.shape, array.dtype)
+        block, offset = carry(array, memory, cupy.asarray)
+        return cupy.ndarray(array.shape, array.dtype, block.data + offset, array.strides)
+
+    def back(self, array: Any) -> Any:
+        import cupy
+
+        if array.dtype == ml_dtypes.bfloat16:
+            return cupy.asnumpy(array.view(np.int16)).view(ml_dtypes.bfloat16)
+        return cupy.asnumpy(array)
+
+    def kind(self, array: Any) -> Any:
+        return type(array), array.device.id
+
+
+class DeviceArray:
+    """An array on an emulated GPU: what it holds is out of numpy's reach."""
+
+    def __init__(self, array: Any, number: int = 0) -> None:
+        self._array, self.number = array, number
+
+    shape = property(lambda self: self._array.shape)
+    dtype = property(lambda self: self._array.dtype)
+    itemsize = property(lambda self: self._array.itemsize)
+
+    def __array__(self, *_: Any, **__: Any) -> Any:
+        raise TypeError("an array on the GPU was read on the host")
+
+
+class EmulatedFrontend:
+    """The frontend of DeviceArray."""
+
+    name = "emulated"
+    channels = "last"
+    stopped = False  # where True, nothing may be copied to the host
+
+    def owns(self, array: Any) -> bool:
+        return isinstance(array, DeviceArray)
+
+    def check(self, array: Any, argument: str) -> None:
+        pass
+
+    def dtype(self, array: Any) -> str:
+        return str(array.dtype.name) if array.dtype.isnative else ""
+
+    def address(self, array: Any) -> int:
+        return int(array._array.__array_interface__["data"][0])
+
+    def strides(self, array: Any) -> Any:
+        return array._array.strides
+
+    def device(self, array: Any) -> int:
+        return array.number
+
+    def stream(self, device: int) -> int:
+        return 0
+
+    def empty(self, shape: Any, dtype: str, device: int | None) -> Any:
+        n = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        assert device is not None
+        poison = np.full(n, 0xA5, np.uint8)  # so that an element that is never written shows
+        return DeviceArray(poison.view(dtype).reshape(shape), device)
+
+    def writable(self, array: Any) -> bool:
+        return True
+
+    def copy(self, array: Any) -> Any:
+        return DeviceArray(array._array.copy(), array.number)
+
+    def to_numpy(self, array: Any) -> Any:
+        assert not self.stopped, "an array was copied from the GPU, which waits for it"
+        return array._array.copy()
+
+    def seed(self, generator: Any) -> int | None:
+        return frontends.NUMPY.seed(generator) if generator is None else None
+
+
+class Emulated(Library):
+    """CUDA's kernels as loops on the host (emulated_cuda.cpp), and all of Python's way to them."""
+
+    name = "emulated"
+    frontend: Any = EmulatedFrontend()
+    gpu = True
+    cache: Path  # where the module is built
+
+    def missing(self) -> str | None:
+        if not all(unit.is_file() for unit in UNITS):
+            return "the sources are not at hand"
+        if not shutil.which("c++"):
+            return "no C++ compiler found"
+        return None if importlib.util.find_spec("pybind11") else "pybind11 is not installed"
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[None]:
+        calls: Any = sys.modules["sasaug.sas"]
+        core = calls._core
+        calls._core = emulated_core(self.cache)
+        frontends.FRONTENDS.append(self.frontend)
+        try:
+            yield
+        finally:
+            frontends.FRONTENDS.remove(self.frontend)
+            calls._core = core
+
+    def to(self, array: Any, memory: Memory) -> Any:
+        return DeviceArray(array)
+
+    def back(self, array: Any) -> Any:
+        return array._array
+
+    def kind(self, array: Any) -> Any:
+        return type(array), array.number
+
+
+@functools.cache
+def emulated_core(cache: Path) -> Any:
+    """The compiled module with emulated_cuda.cpp in it, built once for each state of the sources."""
+    import pybind11
+
+    folders = [ROOT / "csrc", sysconfig.get_path("include"), pybind11.get_include()]
+    flags = ["-std=c++17", "-O1", "-g0", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
+    command = ["c++", *flags, *(f"-I{folder}" for folder in folders)]
+    parts = [" ".join(command), pybind11.__version__, sys.version]
+    parts += [file.read_text() for file in (*sorted((ROOT / "csrc").glob("*.h")), *UNITS)]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+    suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
+    module = cache / key / f"_core{suffix}"
+    if not module.exists():
+        module.parent.mkdir(parents=True, exist_ok=True)
+        objects = [module.parent / f"{unit.stem}.o" for unit in UNITS]
+        compiles = [
+            [*command, "-c", str(unit), "-o", str(to)]
+            for unit, to in zip(UNITS, objects, strict=True)
+        ]
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(run, compiles))
+        linked = module.with_name(f"{module.name}.part")
+        run(["c++", "-shared", *map(str, objects), "-o", str(linked), "-pthread"])
+        linked.replace(module)
+    spec = importlib.util.spec_from_file_location("sasaug_emulated._core", module)
+    assert spec and spec.loader
+    core = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(core)
+    return core
+
+
+def run(command: list[str]) -> None:
+    result = subprocess.run(command, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+
+
+LIBRARIES: list[Library] = [
+    Library(), ReadOnly(), DLPack(), Torch(), TorchCuda(), Cupy(), Emulated(),
+]  # fmt: skip
+
+
+class Face:
+    """The public names of sasaug, for one library; per-sample arguments go in as they are."""
+
+    def __init__(self, library: Library) -> None:
+        self.library = library
+        self.gpu, self.copies = library.gpu, library.copies
+        for name in sasaug.NOISES:
+            setattr(self, name, functools.partial(self.step, getattr(sasaug, name)))
+        self.thumbnail = functools.partial(self.step, sasaug.thumbnail)
+        self.sas = functools.partial(self.step, sasaug.sas)
+
+    def SAS(self, **settings: Any) -> Settings:
+        return Settings(self, sasaug.SAS(**self.placed(settings)))
+
+    def apply(self, plan: Plan, images: Any, masks: Any, **options: Any) -> Any:
+        return self.step(functools.partial(sasaug.apply, plan), images, masks, **options)
+
+    def step(self, function: Any, images: Any, masks: Any, *rest: Any, **options: Any) -> Any:
+        return self.call(function, images, masks, *rest, **self.placed(options))
+
+    def placed(self, options: dict[str, Any]) -> dict[str, Any]:
+        """The tests' images have their channels last."""
+        if self.library.channels is None:
+            return options
+        return {"channels": self.library.channels, **options}
+
+    def to(self, array: Any, memory: Memory | None = None) -> Any:
+        return self.library.to(array, {} if memory is None else memory)
+
+    def back(self, array: Any) -> Any:
+        return self.library.back(array)
+
+    def call(self, function: Any, images: Any, masks: Any, *rest: Any, **options: Any) -> Any:
+        """Convert, call, check that what comes out is of the library that went in, convert back."""
+        library, memory = self.library, {}
+        given = [each(arrays, library.to, memory) for arrays in (images, masks)]
+        out = options.get("out")
+        if out is not None:
+            options["out"] = each(out, library.to_output, memory)
+        with library.running():
+            result = function(*given, *rest, **options)
+        got = list(result) if isinstance(result, tuple) else [result]
+        types = [options.get("dtype") or first(images).dtype, first(masks).dtype]
+        for array, dtype, arrays in zip(got, types, given, strict=False):
+            assert library.kind(array) == library.returned(first(arrays))
+            assert library.dtype(array) == str(dtype)
+        if out is None:
+            back = [library.back(array) for array in got]
+            if library.copies:
+                for arrays, before in zip(given, (images, masks), strict=True):
+                    assert library.back(first(arrays)).tobytes() == first(before).tobytes()
+        else:
+            back = list(out) if isinstance(result, tuple) else [out]
+            filled = options["out"] if isinstance(result, tuple) else [options["out"]]
+            for array, host, expected in zip(got, back, filled, strict=True):
+                assert array is expected
+                if not np.may_share_memory(library.back(array), host):
+                    host[...] = library.back(array)
+        return tuple(back) if isinstance(result, tuple) else back[0]
+
+
+class Settings:
+    """sasaug.SAS, for one library."""
+
+    def __init__(self, face: Face, settings: sasaug.SAS) -> None:
+        self.face, self.settings = face, settings
+
+    def plan(self, masks: Any, **options: Any) -> Plan:
+        library = self.face.library
+        given = each(masks, library.to, {})
+        with library.running():
+            plan = self.settings.plan(given, **options)
+        assert isinstance(plan.stored, OnDevice) == library.gpu
+        return plan
+
+    def __call__(self, images: Any, masks: Any, **options: Any) -> Any:
+        return self.face.call(self.settings, images, masks, **options)
+
+
+def each(arrays: Any, convert: Callable[[Any, Memory], Any], memory: Memory) -> Any:
+    """The arrays of a list or a pair, or the only one; anything else stays as it is."""
+    if isinstance(arrays, (list, tuple)):
+        return type(arrays)(each(array, convert, memory) for array in arrays)
+    return convert(arrays, memory) if isinstance(arrays, np.ndarray) else arrays
+
+
+def first(arrays: Any) -> Any:
+    return arrays[0] if isinstance(arrays, (list, tuple)) else arrays
+
+
+@functools.cache
+def face_of(name: str) -> Face:
+    """The face of a library; skips the test where there is no such library."""
+    library = next(library for library in LIBRARIES if library.name == name)
+    if reason := library.missing():
+        pytest.skip(reason)
+    return Face(library)
