@@ -30,7 +30,7 @@ def _settings(text: str) -> Settings:
 
 
 # A seed that is not given is drawn when the op runs: the tag keeps compilers from merging calls.
-_TAGS = (torch.Tag.nondeterministic_seeded, torch.Tag.pt2_compliant_tag)
+_TAGS = (torch.Tag.nondeterministic_seeded,)
 
 
 @torch.library.custom_op("sasaug::sas", mutates_args=(), tags=_TAGS)
