@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from libraries import LIBRARIES, Emulated, Face, face_of
+from libraries import Emulated, Face, faces
 from sasaug import _core
 
 settings.register_profile("quick", deadline=None, max_examples=60, derandomize=True)
@@ -23,16 +23,16 @@ def build_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPa
     Emulated.cache = cache.mkdir("sasaug") if cache else tmp_path_factory.mktemp("emulated")
 
 
-@pytest.fixture(scope="module", params=[library.name for library in LIBRARIES])
+@pytest.fixture(scope="module", params=faces())
 def face(request: pytest.FixtureRequest) -> Face:
     """The public names for each library."""
-    return face_of(request.param)
+    return request.param
 
 
-@pytest.fixture(scope="module", params=[library.name for library in LIBRARIES if library.gpu])
+@pytest.fixture(scope="module", params=faces(only_gpu=True))
 def gpu(request: pytest.FixtureRequest) -> Face:
     """The public names for each library whose arrays lie on a GPU."""
-    return face_of(request.param)
+    return request.param
 
 
 @pytest.fixture(params=_core.instruction_sets())

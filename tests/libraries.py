@@ -1,6 +1,6 @@
-"""Array libraries as the tests see them: numpy's arrays go in and come out, whichever runs between.
+"""Array libraries as the tests see them: numpy's arrays go in and come out, whoever's lie between.
 
-A contract test calls ``face.sas(...)`` instead of ``sasaug.sas(...)`` and so holds for each library.
+A contract test calls ``face.sas(...)``, not ``sasaug.sas(...)``, and so holds for each library.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ class Library:
     frontend: Any = frontends.NUMPY
     channels: str | None = None  # what to pass where a test says nothing, for the test's "last"
     gpu = False
+    reverses = True  # there are negative strides
     copies = False  # arrays are carried over: what they write has to be carried back
 
     def missing(self) -> str | None:
@@ -154,6 +155,7 @@ class Torch(Library):
     name = "torch"
     frontend: Any = frontends.TORCH
     channels = "last"
+    reverses = False
     place = "cpu"
 
     def missing(self) -> str | None:
@@ -165,7 +167,7 @@ class Torch(Library):
         if array.dtype == ml_dtypes.bfloat16:
             return self.to(array.view(np.int16), memory).view(torch.bfloat16)
         if any(step < 0 or step % array.itemsize for step in array.strides):
-            array = np.ascontiguousarray(array)  # torch has no such strides
+            array = array.copy()  # torch has no such strides
         return self.carried(array, memory)
 
     def carried(self, array: Any, memory: Memory) -> Any:
@@ -349,7 +351,7 @@ class Emulated(Library):
 
 @functools.cache
 def emulated_core(cache: Path) -> Any:
-    """The compiled module with emulated_cuda.cpp in it, built once for each state of the sources."""
+    """The compiled module with emulated_cuda.cpp in it, built once per state of the sources."""
     import pybind11
 
     folders = [ROOT / "csrc", sysconfig.get_path("include"), pybind11.get_include()]
@@ -394,7 +396,7 @@ class Face:
 
     def __init__(self, library: Library) -> None:
         self.library = library
-        self.gpu, self.copies = library.gpu, library.copies
+        self.gpu, self.copies, self.reverses = library.gpu, library.copies, library.reverses
         for name in sasaug.NOISES:
             setattr(self, name, functools.partial(self.step, getattr(sasaug, name)))
         self.thumbnail = functools.partial(self.step, sasaug.thumbnail)
@@ -479,10 +481,12 @@ def first(arrays: Any) -> Any:
     return arrays[0] if isinstance(arrays, (list, tuple)) else arrays
 
 
-@functools.cache
-def face_of(name: str) -> Face:
-    """The face of a library; skips the test where there is no such library."""
-    library = next(library for library in LIBRARIES if library.name == name)
-    if reason := library.missing():
-        pytest.skip(reason)
-    return Face(library)
+def faces(only_gpu: bool = False) -> list[Any]:
+    """The parameters of a fixture: all libraries, and why those are skipped that are not here."""
+    parameters = []
+    for library in LIBRARIES:
+        if library.gpu or not only_gpu:
+            reason = library.missing()
+            marks = [pytest.mark.skip(reason=reason)] if reason else []
+            parameters.append(pytest.param(Face(library), id=library.name, marks=marks))
+    return parameters

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 import sasaug
 from cases import Case, cases, disc, same_bytes
+from libraries import Face
 from sasaug import _core
 
 
@@ -37,16 +38,16 @@ def same(a, b) -> bool:
     return same_bytes(a[0], b[0]) and same_bytes(a[1], b[1])
 
 
-def apply_case(case: Case, plan, which=slice(None), **options):
-    return sasaug.apply(plan, case.images[which], case.masks[which], dtype=case.dtype, **options)
+def apply_case(face, case: Case, plan, **options):
+    return face.apply(plan, case.images, case.masks, dtype=case.dtype, **options)
 
 
 @given(case=cases(), data=st.data())
-def test_any_split_and_order_of_the_batch(case: Case, data):
+def test_any_split_and_order_of_the_batch(face: Face, case: Case, data):
     n = len(case.masks)
-    whole = apply_case(case, case.plan())
+    whole = apply_case(face, case, case.plan(face))
     order = data.draw(st.permutations(range(n)))
-    aug = sasaug.SAS(**case.settings)
+    aug = face.SAS(**case.settings)
     for s in order:
         one = slice(s, s + 1)
         windows = None if case.windows is None else case.windows[one]
@@ -77,7 +78,7 @@ def test_any_instruction_set(case: Case):
         answers = []
         for name in _core.instruction_sets():
             _core.use_instruction_set(name)
-            answers.append((case.plan().rows(), apply_case(case, case.plan())))
+            answers.append((case.plan().rows(), apply_case(sasaug, case, case.plan())))
     finally:
         _core.use_instruction_set(before)
     for rows, pair in answers:
@@ -85,13 +86,14 @@ def test_any_instruction_set(case: Case):
 
 
 @given(case=cases(), data=st.data())
-def test_any_strides_and_alignment(case: Case, data):
-    plan = case.plan()
-    expected = apply_case(case, plan)
+def test_any_strides_and_alignment(face: Face, case: Case, data):
+    plan = case.plan(face)
+    expected = apply_case(face, case, plan)
 
     def disguise(array):
         """The same values: padded, reversed along some axes, in another axis order, misaligned."""
-        flips = tuple(slice(None, None, data.draw(st.sampled_from([1, -1]))) for _ in array.shape)
+        signs = st.sampled_from([1, -1] if face.reverses else [1])
+        flips = tuple(slice(None, None, data.draw(signs)) for _ in array.shape)
         array = array[flips]
         order = data.draw(st.permutations(range(array.ndim)))
         offset = data.draw(st.integers(0, 7))
@@ -113,52 +115,52 @@ def test_any_strides_and_alignment(case: Case, data):
         disguise(case.images), disguise(case.masks), case.settings, case.seed, case.ids,
         case.windows, case.dtype,
     )  # fmt: skip
-    assert disguised.plan().rows() == plan.rows()
-    assert same(apply_case(disguised, plan), expected)
+    assert disguised.plan(face).rows() == plan.rows()
+    assert same(apply_case(face, disguised, plan), expected)
 
     x = np.zeros((*expected[0].shape[:-1], 5), expected[0].dtype)[..., ::-1]
     out = (x[..., 1 : 1 + expected[0].shape[-1]], np.zeros_like(expected[1], order="F"))
-    apply_case(case, plan, out=out)
+    apply_case(face, case, plan, out=out)
     assert same(tuple(np.ascontiguousarray(o) for o in out), expected)
 
 
 @given(case=cases())
-def test_channels_first_and_last(case: Case):
-    plan = case.plan()
-    last = apply_case(case, plan)
-    first = sasaug.apply(
+def test_channels_first_and_last(face: Face, case: Case):
+    plan = case.plan(face)
+    last = apply_case(face, case, plan)
+    first = face.apply(
         plan, case.images.transpose(0, 3, 1, 2), case.masks, dtype=case.dtype, channels="first"
     )
     assert same((np.ascontiguousarray(first[0].transpose(0, 2, 3, 1)), first[1]), last)
     contiguous = np.ascontiguousarray(case.images.transpose(0, 3, 1, 2))
-    planar = sasaug.apply(plan, contiguous, case.masks, dtype=case.dtype, channels="first")
+    planar = face.apply(plan, contiguous, case.masks, dtype=case.dtype, channels="first")
     assert same(planar, first)
 
 
 @given(case=cases())
-def test_noise_of_one_channel_is_shared_unless_asked(case: Case):
+def test_noise_of_one_channel_is_shared_unless_asked(face: Face, case: Case):
     case.settings["per_channel"] = False
-    plan = case.plan()
-    whole = apply_case(case, plan)[0]
+    plan = case.plan(face)
+    whole = apply_case(face, case, plan)[0]
     for k in range(case.images.shape[-1]):
-        alone = sasaug.apply(plan, case.images[..., k], case.masks, dtype=case.dtype)[0]
+        alone = face.apply(plan, case.images[..., k], case.masks, dtype=case.dtype)[0]
         assert same_bytes(np.ascontiguousarray(whole[..., k]), alone)
 
 
 @given(case=cases())
-def test_ragged_lists_are_stacked_batches(case: Case):
+def test_ragged_lists_are_stacked_batches(face: Face, case: Case):
     if not len(case.masks):
         return
-    plan = case.plan()
-    ragged = sasaug.apply(plan, list(case.images), list(case.masks), dtype=case.dtype)
-    assert same(ragged, apply_case(case, plan))
+    plan = case.plan(face)
+    ragged = face.apply(plan, list(case.images), list(case.masks), dtype=case.dtype)
+    assert same(ragged, apply_case(face, case, plan))
 
 
-def test_ragged_sizes():
+def test_ragged_sizes(face: Face):
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 256, size, np.uint8) for size in ((30, 40), (64, 20), (1, 7))]
     masks = [image > 100 for image in images]
-    aug = sasaug.SAS(canvas=32, p=1.0, apply_to="all")
+    aug = face.SAS(canvas=32, p=1.0, apply_to="all")
     x, y = aug(images, masks, seed=4)
     assert x.shape == y.shape == (3, 32, 32)
     for s in range(3):
@@ -167,27 +169,27 @@ def test_ragged_sizes():
 
 
 @given(case=cases())
-def test_noise_is_a_step_of_its_own(case: Case):
+def test_noise_is_a_step_of_its_own(face: Face, case: Case):
     """sas is the thumbnail, then the noise on what the thumbnail stored."""
-    plan = case.plan()
-    x, y = apply_case(case, plan)
+    plan = case.plan(face)
+    x, y = apply_case(face, case, plan)
     quiet = plan[:]
     quiet.samples["noise"] = -1
-    small, label = apply_case(case, quiet)
+    small, label = apply_case(face, case, quiet)
     assert same_bytes(label, y)
     height, width = plan.canvas
     again = plan[:]
     again.samples["window"] = again.samples["thumbnail"] = (0, 0, width, height)
-    assert same_bytes(sasaug.apply(again, small, label)[0], x)
+    assert same_bytes(face.apply(again, small, label)[0], x)
 
 
 @given(case=cases())
-def test_outside_the_roi_nothing_changes(case: Case):
-    plan = case.plan()
-    x, y = apply_case(case, plan)
+def test_outside_the_roi_nothing_changes(face: Face, case: Case):
+    plan = case.plan(face)
+    x, y = apply_case(face, case, plan)
     quiet = plan[:]
     quiet.samples["noise"] = -1
-    small, label = apply_case(case, quiet)
+    small, label = apply_case(face, case, quiet)
     roi = y != 0 if plan.labels is None else np.isin(y, plan.labels)
     assert same_bytes(x[~roi], small[~roi])
     assert same_bytes(y, label)
@@ -195,62 +197,61 @@ def test_outside_the_roi_nothing_changes(case: Case):
 
 
 @given(case=cases())
-def test_inputs_are_not_written(case: Case):
-    before = case.images.copy(), case.masks.copy(), case.plan().rows()
-    for array in (case.images, case.masks, case.ids):
-        array.flags.writeable = False
-    plan = case.plan()
-    apply_case(case, plan)
+def test_inputs_are_not_written(face: Face, case: Case):
+    before = case.images.copy(), case.masks.copy(), case.plan(face).rows()
+    case.ids.flags.writeable = False
+    plan = case.plan(face)
+    apply_case(face, case, plan)
     assert same_bytes(case.images, before[0]) and same_bytes(case.masks, before[1])
     assert plan.rows() == before[2]
 
 
-def test_out_may_name_the_inputs():
+def test_out_may_name_the_inputs(face: Face):
     images, masks = batch()
-    expected = sasaug.sas(images, masks, seed=1, p=1.0)
-    x, y = sasaug.sas(images, masks, seed=1, p=1.0, out=(images, masks))
+    expected = face.sas(images, masks, seed=1, p=1.0)
+    x, y = face.sas(images, masks, seed=1, p=1.0, out=(images, masks))
     assert x is images and y is masks and same((x, y), expected)
     image = images[0].copy()
-    noisy = sasaug.gaussian(image, masks[0], std=0.1, seed=1)
-    assert same_bytes(sasaug.gaussian(image, masks[0], std=0.1, seed=1, out=image), noisy)
+    noisy = face.gaussian(image, masks[0], std=0.1, seed=1)
+    assert same_bytes(face.gaussian(image, masks[0], std=0.1, seed=1, out=image), noisy)
 
 
-def test_mirrored_inputs():
+def test_mirrored_inputs(face: Face):
     rng = np.random.default_rng(0)
     images, masks = rng.random((2, 40, 50), np.float32), rng.integers(0, 2, (2, 40, 50), np.uint8)
-    expected = sasaug.sas(images, masks, seed=2, p=1.0)
+    expected = face.sas(images, masks, seed=2, p=1.0)
     for axes in ((0,), (1,), (2,), (1, 2)):
         view = [np.flip(np.flip(a, axes).copy(), axes) for a in (images, masks)]
-        got = sasaug.sas(*view, seed=2, p=1.0)
+        got = face.sas(*view, seed=2, p=1.0)
         assert same_bytes(got[0], expected[0]) and same_bytes(got[1], expected[1])
 
 
-def test_mirrored_outputs():
+def test_mirrored_outputs(face: Face):
     images, masks = (
         np.random.default_rng(0).random((3, 40, 50), np.float32),
         disc(3, 64)[:, :40, :50],
     )
-    expected = sasaug.sas(images, masks, seed=2, p=1.0)
+    expected = face.sas(images, masks, seed=2, p=1.0)
     for flip in (
         (slice(None), slice(None, None, -1)),
         (slice(None, None, -1),),
         (slice(None), slice(None), slice(None, None, -1)),
     ):
         out = np.zeros_like(images)[flip], np.zeros_like(masks)[flip]
-        sasaug.sas(images, masks, seed=2, p=1.0, out=out)
+        face.sas(images, masks, seed=2, p=1.0, out=out)
         assert same_bytes(out[0].copy(), expected[0]) and same_bytes(out[1].copy(), expected[1])
 
 
-def test_in_place_every_way():
+def test_in_place_every_way(face: Face):
     images, masks = (
         np.random.default_rng(0).integers(0, 256, (3, 40, 50), np.uint8),
         disc(3, 64)[:, :40, :50].copy(),
     )
-    plan = sasaug.SAS(p=1.0).plan(masks, seed=1)
+    plan = face.SAS(p=1.0).plan(masks, seed=1)
     calls = (
-        lambda i, m, **o: sasaug.apply(plan, i, m, **o),
-        lambda i, m, **o: sasaug.thumbnail(i, m, 20, **o),
-        lambda i, m, **o: sasaug.sas(i, m, seed=1, p=1.0, **o),
+        lambda i, m, **o: face.apply(plan, i, m, **o),
+        lambda i, m, **o: face.thumbnail(i, m, 20, **o),
+        lambda i, m, **o: face.sas(i, m, seed=1, p=1.0, **o),
     )
     for call in calls:
         expected = call(images, masks)
@@ -270,7 +271,7 @@ def test_in_place_every_way():
             ), how
 
 
-def test_nan_and_infinity_in_the_roi_become_numbers():
+def test_nan_and_infinity_in_the_roi_become_numbers(face: Face):
     x = np.full((8, 8), 0.5, np.float32)
     x[1, :4] = np.nan, np.inf, -np.inf, np.nan
     mask = np.zeros((8, 8), bool)
@@ -281,10 +282,22 @@ def test_nan_and_infinity_in_the_roi_become_numbers():
         ("salt_pepper", 0),
         ("poisson", np.inf),
     ):
-        out = getattr(sasaug, kind)(x, mask, strength, seed=1)
+        out = getattr(face, kind)(x, mask, strength, seed=1)
         assert np.isnan(out[1, 3]), kind
         assert out[1, 0] == 0 and out[1, 2] == 0, kind
         assert out[1, 1] in (0, 1), kind
+
+
+def test_many_samples_of_one_image(face: Face):
+    image = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    mask = disc()[0]
+    n = 70_000
+    x, y = face.sas(
+        np.broadcast_to(image, (n, 64, 64)), np.broadcast_to(mask, (n, 64, 64)),
+        seed=5, p=1.0, canvas=8,
+    )  # fmt: skip
+    last = face.sas(image, mask, seed=5, ids=n - 1, p=1.0, canvas=8)
+    assert x.shape == (n, 8, 8) and same((x[-1], y[-1]), last)
 
 
 # ---- processes, threads and the machine's own state --------------------------------------------
@@ -391,15 +404,3 @@ def test_flush_to_zero_and_rounding_mode_of_the_caller_do_not_matter(word, dtype
         libm.fesetenv(ctypes.byref(saved))
     assert same(got, expected)
     assert ctypes.c_uint32.from_buffer(after, 28).value & 0xFFC0 == mxcsr.value & 0xFFC0
-
-
-def test_many_samples_of_one_image():
-    image = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
-    mask = disc()[0]
-    n = 70_000
-    x, y = sasaug.sas(
-        np.broadcast_to(image, (n, 64, 64)), np.broadcast_to(mask, (n, 64, 64)),
-        seed=5, p=1.0, canvas=8,
-    )  # fmt: skip
-    last = sasaug.sas(image, mask, seed=5, ids=n - 1, p=1.0, canvas=8)
-    assert x.shape == (n, 8, 8) and same((x[-1], y[-1]), last)

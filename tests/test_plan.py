@@ -17,20 +17,21 @@ from scipy import stats
 
 import sasaug
 from cases import Case, cases, disc, same_bytes
+from libraries import Face
 from sasaug import Plan
 from sasaug.noise import KINDS
 
 LOWEST_P = 1e-4
 
 
-def drawn(n: int = 100_000, size: int = 16, canvas: int = 256, **settings):
+def drawn(face: Face, n: int = 100_000, size: int = 16, canvas: int = 256, **settings):
     masks = np.broadcast_to(np.uint8(1), (n, size, size))
-    return sasaug.SAS(canvas=canvas, **settings).plan(masks, seed=77).samples
+    return face.SAS(canvas=canvas, **settings).plan(masks, seed=77).samples
 
 
-def test_the_papers_distribution():
+def test_the_papers_distribution(face: Face):
     """p = 0.5; s uniform on 64..256; four kinds equally often; strength uniform in its range."""
-    s = drawn()
+    s = drawn(face)
     n = len(s)
     assert stats.binomtest(int(s["transformed"].sum()), n, 0.5).pvalue > LOWEST_P
     t = s[s["transformed"]]
@@ -53,80 +54,80 @@ def test_the_papers_distribution():
 
 
 @pytest.mark.parametrize("p", [0.0, 0.1, 1.0])
-def test_probability(p):
-    transformed = int(drawn(p=p)["transformed"].sum())
+def test_probability(face: Face, p):
+    transformed = int(drawn(face, p=p)["transformed"].sum())
     assert transformed == p * 100_000 if p in (0, 1) else 9500 < transformed < 10_500
 
 
-def test_random_positions_are_uniform():
-    s = drawn(thumbnail=(250, 250), position="random", p=1.0)
+def test_random_positions_are_uniform(face: Face):
+    s = drawn(face, thumbnail=(250, 250), position="random", p=1.0)
     for axis in (0, 1):
         assert stats.chisquare(np.bincount(s["thumbnail"][:, axis], minlength=7)).pvalue > LOWEST_P
     assert s["thumbnail"][:, :2].max() == 6
 
 
-def test_strength_of_a_single_number_is_that_number():
-    s = drawn(1000, noise={"speckle": (0.1, 0.1)}, p=1.0)
+def test_strength_of_a_single_number_is_that_number(face: Face):
+    s = drawn(face, 1000, noise={"speckle": (0.1, 0.1)}, p=1.0)
     assert (s["strength"] == np.float32(0.1)).all() and (s["noise"] == 1).all()
 
 
 @pytest.mark.parametrize(
     ("pixels", "large"), [(0, False), (1, False), (300, False), (301, True), (10_000, True)]
 )
-def test_small_is_at_most_three_percent(pixels, large):
+def test_small_is_at_most_three_percent(face: Face, pixels, large):
     mask = np.zeros(10_000, np.uint8)
     mask[:pixels] = 1
-    sample = sasaug.SAS(p=1.0).plan(mask.reshape(100, 100), seed=0).samples[0]
+    sample = face.SAS(p=1.0).plan(mask.reshape(100, 100), seed=0).samples[0]
     assert sample["transformed"] == large
-    everyone = sasaug.SAS(p=1.0, apply_to="all").plan(mask.reshape(100, 100), seed=0).samples[0]
+    everyone = face.SAS(p=1.0, apply_to="all").plan(mask.reshape(100, 100), seed=0).samples[0]
     assert everyone["transformed"]
 
 
-def test_area_counts_the_labels_asked_for():
+def test_area_counts_the_labels_asked_for(face: Face):
     mask = np.zeros((100, 100), np.int16)
     mask[:50], mask[50:52] = -3, 7
     for labels, large in ((None, True), ((-3,), True), ((7,), False), ((8,), False)):
-        sample = sasaug.SAS(p=1.0, labels=labels).plan(mask, seed=0).samples[0]
+        sample = face.SAS(p=1.0, labels=labels).plan(mask, seed=0).samples[0]
         assert sample["transformed"] == large, labels
 
 
-def test_pixels_and_fractions_of_the_side():
+def test_pixels_and_fractions_of_the_side(face: Face):
     masks = np.broadcast_to(np.uint8(1), (20_000, 10, 20))  # aspect 2: S = 100 on 100 x 80
     for thumbnail, low, high in (((0.25, 0.5), 25, 50), ((30, 60), 30, 60), ((90, 400), 90, 100)):
-        aug = sasaug.SAS(canvas=(80, 100), thumbnail=thumbnail, p=1.0)
+        aug = face.SAS(canvas=(80, 100), thumbnail=thumbnail, p=1.0)
         size = aug.plan(masks, seed=1).samples["thumbnail"]
         assert (size[:, 2].min(), size[:, 2].max()) == (low, high)
         assert (size[:, 3] == (size[:, 2] + 1) // 2).all()
 
 
-def test_untouched_samples_fit_the_canvas_with_their_aspect():
+def test_untouched_samples_fit_the_canvas_with_their_aspect(face: Face):
     mask = np.zeros((2, 30, 60), np.uint8)
     image = np.arange(2 * 30 * 60, dtype=np.uint16).reshape(mask.shape)
     for position, x, y in (("center", 0, 10), ("top_left", 0, 0)):
-        aug = sasaug.SAS(canvas=(50, 60), position=position)
+        aug = face.SAS(canvas=(50, 60), position=position)
         plan = aug.plan(mask, seed=0)
         assert plan.samples["thumbnail"].tolist() == [[x, y, 60, 30]] * 2
         out, _ = aug(image, mask, seed=0)
         assert (out[:, y : y + 30] == image).all()
 
 
-def test_each_step_has_a_switch():
+def test_each_step_has_a_switch(face: Face):
     images, masks = np.random.default_rng(0).random((40, 32, 32), np.float32), disc(40, 32)
-    x, y = sasaug.sas(images, masks, seed=1, p=1.0, thumbnail=None)
+    x, y = face.sas(images, masks, seed=1, p=1.0, thumbnail=None)
     assert (y == masks).all() and (x != images).any()
     assert (x[masks == 0] == images[masks == 0]).all()
-    x, y = sasaug.sas(images, masks, seed=1, p=1.0, noise={})
+    x, y = face.sas(images, masks, seed=1, p=1.0, noise={})
     assert (y != masks).any()
     for noise in ({}, None):
-        x, y = sasaug.sas(images, masks, seed=1, p=1.0, thumbnail=None, noise=noise)
+        x, y = face.sas(images, masks, seed=1, p=1.0, thumbnail=None, noise=noise)
         assert same_bytes(x, images) and same_bytes(y, masks)
 
 
 # ---- prints, replays ---------------------------------------------------------------------------
 
 
-def test_plan_prints_as_a_table():
-    plan = sasaug.SAS(p=1.0).plan(disc(3), seed=9, ids=[7, 8, 2**64 - 1])
+def test_plan_prints_as_a_table(face: Face):
+    plan = face.SAS(p=1.0).plan(disc(3), seed=9, ids=[7, 8, 2**64 - 1])
     lines = str(plan).splitlines()
     assert lines[0] == "Plan of 3 samples, canvas 64 x 64, seed 9"
     assert lines[1].split() == ["id", "window", "thumbnail", "scale", "noise", "strength"]
@@ -138,55 +139,55 @@ def test_plan_prints_as_a_table():
 
 
 @given(case=cases())
-def test_plan_from_json_replays_the_bytes(case: Case):
-    plan = case.plan()
+def test_plan_from_json_replays_the_bytes(face: Face, case: Case):
+    plan = case.plan(face)
     again = Plan.from_json(plan.to_json())
     assert again == plan
     assert again.samples.tobytes() == plan.samples.tobytes()
-    first = sasaug.apply(plan, case.images, case.masks, dtype=case.dtype)
-    second = sasaug.apply(again, case.images, case.masks, dtype=case.dtype)
+    first = face.apply(plan, case.images, case.masks, dtype=case.dtype)
+    second = face.apply(again, case.images, case.masks, dtype=case.dtype)
     assert same_bytes(first[0], second[0]) and same_bytes(first[1], second[1])
     json.loads(plan.to_json())
 
 
 @given(case=cases())
-def test_calling_is_planning_and_applying(case: Case):
-    aug = sasaug.SAS(**case.settings)
+def test_calling_is_planning_and_applying(face: Face, case: Case):
+    aug = face.SAS(**case.settings)
     x, y = aug(
         case.images, case.masks, seed=case.seed, ids=case.ids, windows=case.windows,
         dtype=case.dtype,
     )  # fmt: skip
-    a, b = sasaug.apply(case.plan(), case.images, case.masks, dtype=case.dtype)
+    a, b = face.apply(case.plan(face), case.images, case.masks, dtype=case.dtype)
     assert same_bytes(x, a) and same_bytes(y, b)
 
 
-def test_infinite_strength_survives_json():
-    plan = sasaug.SAS(p=1.0, noise={"poisson": (9.0, 9.0)}).plan(disc(), seed=0)
+def test_infinite_strength_survives_json(face: Face):
+    plan = face.SAS(p=1.0, noise={"poisson": (9.0, 9.0)}).plan(disc(), seed=0)
     plan.samples["strength"] = np.inf
     assert Plan.from_json(plan.to_json()) == plan
 
 
-def test_plan_may_be_edited():
+def test_plan_may_be_edited(face: Face):
     images, masks = np.full((2, 64, 64), 128, np.uint8), disc(2)
-    plan = sasaug.SAS(p=1.0, thumbnail=None, noise={"gaussian": (0.1, 0.1)}).plan(masks, seed=0)
+    plan = face.SAS(p=1.0, thumbnail=None, noise={"gaussian": (0.1, 0.1)}).plan(masks, seed=0)
     plan.samples["strength"][1] = 0.0
-    x, _ = sasaug.apply(plan, images, masks)
+    x, _ = face.apply(plan, images, masks)
     assert (x[0] != images[0]).any() and (x[1] == images[1]).all()
 
 
-def test_without_a_seed_one_is_drawn_and_told():
+def test_without_a_seed_one_is_drawn_and_told(face: Face):
     images, masks = np.full((2, 64, 64), 128, np.uint8), disc(2)
-    plans = [sasaug.SAS(p=1.0).plan(masks) for _ in range(3)]
+    plans = [face.SAS(p=1.0).plan(masks) for _ in range(3)]
     assert len({plan.seed for plan in plans}) == 3
-    aug = sasaug.SAS(p=1.0)
+    aug = face.SAS(p=1.0)
     again = aug.plan(masks, seed=plans[0].seed)
     assert again == plans[0]
-    assert same_bytes(*(sasaug.apply(p, images, masks)[0] for p in (plans[0], again)))
+    assert same_bytes(*(face.apply(p, images, masks)[0] for p in (plans[0], again)))
 
 
-def test_ids_default_to_places_and_name_the_sample():
+def test_ids_default_to_places_and_name_the_sample(face: Face):
     masks = disc(5)
-    aug = sasaug.SAS()
+    aug = face.SAS()
     assert aug.plan(masks, seed=1).samples["id"].tolist() == [0, 1, 2, 3, 4]
     big = [2**64 - 1, 2**63, 0, 1, 2]
     assert aug.plan(masks, seed=1, ids=big).samples["id"].tolist() == big
@@ -207,8 +208,8 @@ def test_settings_are_values():
     assert plan == aug.plan(disc() * 3, seed=1)
 
 
-def test_plans_differ_in_each_of_their_numbers():
-    plan = sasaug.SAS(p=1.0).plan(disc(), seed=1)
+def test_plans_differ_in_each_of_their_numbers(face: Face):
+    plan = face.SAS(p=1.0).plan(disc(), seed=1)
     same = replace(plan, samples=plan.samples.copy())
     assert same == plan
     for name, value in {"seed": 2, "canvas": (65, 64), "antialias": True, "labels": (1,)}.items():
@@ -217,9 +218,9 @@ def test_plans_differ_in_each_of_their_numbers():
     assert same != plan
 
 
-def test_a_line_of_the_table():
+def test_a_line_of_the_table(face: Face):
     masks = np.ones((1, 40, 80), np.uint8)
-    plan = sasaug.SAS(p=1.0, thumbnail=(30, 30), noise={"speckle": (0.25, 0.25)}, canvas=64).plan(
+    plan = face.SAS(p=1.0, thumbnail=(30, 30), noise={"speckle": (0.25, 0.25)}, canvas=64).plan(
         masks, seed=0, windows=[1, 2, 60, 30]
     )
     assert re.split(r"\s{2,}", str(plan).splitlines()[2].strip()) == [
@@ -227,8 +228,8 @@ def test_a_line_of_the_table():
     ]  # fmt: skip
 
 
-def test_seeds_have_64_bits():
-    assert max(sasaug.SAS().plan(disc()).seed for _ in range(64)) >= 2**32
+def test_seeds_have_64_bits(face: Face):
+    assert max(face.SAS().plan(disc()).seed for _ in range(64)) >= 2**32
 
 
 def test_settings_are_kept_in_one_form():
@@ -239,40 +240,40 @@ def test_settings_are_kept_in_one_form():
         sasaug.SAS(p=True)
 
 
-def test_strengths_at_the_ends_of_their_range_are_accepted():
+def test_strengths_at_the_ends_of_their_range_are_accepted(face: Face):
     image, mask = np.full((1, 64, 64), 128, np.uint8), disc()
     for kind, strength in (("poisson", 1e-6), ("poisson", 2**30), ("salt_pepper", 1.0)):
-        plan = sasaug.SAS(p=1.0, noise={kind: (strength, strength)}).plan(mask, seed=0)
-        sasaug.apply(plan, image, mask)
-        getattr(sasaug, kind)(image, mask, strength, seed=0)
+        plan = face.SAS(p=1.0, noise={kind: (strength, strength)}).plan(mask, seed=0)
+        face.apply(plan, image, mask)
+        getattr(face, kind)(image, mask, strength, seed=0)
 
 
-def test_samples_of_another_type_are_refused():
+def test_samples_of_another_type_are_refused(face: Face):
     image, mask = np.full((1, 64, 64), 128, np.uint8), disc()
-    plan = sasaug.SAS(p=1.0).plan(mask, seed=0)
+    plan = face.SAS(p=1.0).plan(mask, seed=0)
     other = [(name, "f8" if name == "strength" else plan.samples.dtype[name]) for name in
              plan.samples.dtype.names]  # fmt: skip
     for samples in (plan.samples.astype(other), plan.samples[None]):
         with pytest.raises(ValueError, match=r"plan\.samples must be a 1-D array"):
-            sasaug.apply(replace(plan, samples=samples), image, mask)
+            face.apply(replace(plan, samples=samples), image, mask)
 
 
-def test_single_steps_take_every_argument():
+def test_single_steps_take_every_argument(face: Face):
     rng = np.random.default_rng(0)
     images, masks = rng.integers(0, 256, (3, 32, 48, 3), np.uint8), disc(3, 64)[:, :32, :48]
     first = images.transpose(0, 3, 1, 2)
     options = {"seed": 3, "ids": [9, 8, 7], "dtype": "float32"}
-    aug = sasaug.SAS(noise=None, p=1.0, apply_to="all", thumbnail=(20, 20), position="random")
+    aug = face.SAS(noise=None, p=1.0, apply_to="all", thumbnail=(20, 20), position="random")
     expected = aug(images, masks, **options)
-    got = sasaug.thumbnail(images, masks, 20, position="random", **options)
+    got = face.thumbnail(images, masks, 20, position="random", **options)
     assert same_bytes(got[0], expected[0]) and same_bytes(got[1], expected[1])
-    planar = sasaug.thumbnail(first, masks, 20, position="random", channels="first", **options)[0]
+    planar = face.thumbnail(first, masks, 20, position="random", channels="first", **options)[0]
     assert same_bytes(np.ascontiguousarray(planar.transpose(0, 2, 3, 1)), expected[0])
     for kind in sasaug.NOISES:
-        function, strength = getattr(sasaug, kind), KINDS[kind]["usual"][1]
+        function, strength = getattr(face, kind), KINDS[kind]["usual"][1]
         noisy = function(images, masks, strength, **options)
         noise = {kind: (strength, strength)}
-        whole = sasaug.SAS(noise=noise, p=1.0, apply_to="all", thumbnail=None)
+        whole = face.SAS(noise=noise, p=1.0, apply_to="all", thumbnail=None)
         assert same_bytes(noisy, whole(images, masks, **options)[0])
         planar = function(first, masks, strength, channels="first", **options)
         assert same_bytes(np.ascontiguousarray(planar.transpose(0, 2, 3, 1)), noisy)

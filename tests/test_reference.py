@@ -113,7 +113,7 @@ def test_every_kind_gives_the_references_bits(face: Face, kind, dtype):
 
 @pytest.mark.parametrize("dtype", IMAGE_TYPES)
 @pytest.mark.parametrize("kind", sasaug.NOISES)
-def test_every_kind_gives_the_references_bits_on(instruction_set, kind, dtype):
+def test_every_kind_on_every_instruction_set(instruction_set, kind, dtype):
     every_kind(sasaug, kind, dtype)
 
 
