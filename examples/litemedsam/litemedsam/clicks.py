@@ -2,7 +2,7 @@
 
 The paper's multi-click strategy (section 2.3): the first click lies far inside the structure, every
 further one where the prediction is most wrong, positive on what was missed, negative on what is too
-much. Positions are (x, y) in pixels, pixel centres at whole numbers; labels 1, 0 or -1 for no click.
+much. Positions are (x, y) in pixels, pixel centres at whole numbers; labels 1, 0, or -1: no click.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from litemedsam import clicks
 from litemedsam.clicks import RULES, boundary_distance, bounding_box, next_click
 
@@ -87,7 +88,7 @@ def test_structures_cut_by_the_border():
     assert inner[0, 0] in (2, 3) and edge[0, 0] == 0
     whole = torch.ones(1, 9, 9, dtype=torch.bool)
     assert next_click(whole, rule="deepest")[0].tolist() == [[4, 4]]
-    xy, labels = next_click(whole, rule="top-30-percent", border_is_boundary=False)
+    _, labels = next_click(whole, rule="top-30-percent", border_is_boundary=False)
     assert labels.tolist() == [1]
 
 
