@@ -123,16 +123,15 @@ SASAUG_HD float clip(float x, float full) {
   return x < full ? x : full;
 }
 
-// From one pixel type's value range to another's.
+// From a value range that ends at `from` to one that ends at `to`.
+SASAUG_HD float rescale(float x, float from, float to) {
+  if (from == to) return x;
+  return to == 1.0f ? x / from : clip(x * to / from, to);
+}
+
 template <class In, class Out>
 SASAUG_HD float rescale(float x) {
-  if constexpr (Pixel<In>::full == Pixel<Out>::full) {
-    return x;
-  } else if constexpr (Pixel<Out>::full == 1.0f) {
-    return x / Pixel<In>::full;
-  } else {
-    return clip(x * Pixel<Out>::full / Pixel<In>::full, Pixel<Out>::full);
-  }
+  return rescale(x, Pixel<In>::full, Pixel<Out>::full);
 }
 
 }  // namespace SASAUG_VARIANT

@@ -1,0 +1,575 @@
+// One job: what one GPU thread does: count ROI pixels of a mask, fill its part of a canvas tile.
+//
+// The kernels of sas_cuda.cu are loops over these functions, with a barrier between a tile's
+// phases; tests/emulated_cuda.cpp runs the same functions on the host.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include "table.h"
+
+// Before a loop whose copies would cost the GPU more registers than they save time.
+#ifdef __CUDA_ARCH__
+#define SASAUG_ROLLED _Pragma("unroll 1")
+#else
+#define SASAUG_ROLLED
+#endif
+
+namespace sasaug {
+
+constexpr int32_t kWarp = 32;
+constexpr int32_t kPlanThreads = 1024;  // for one sample's mask
+constexpr int32_t kTileThreads = 256;
+constexpr int32_t kTileColumns = 128, kTileRows = 32;
+constexpr int32_t kTableTaps = 16;  // of a row's triangle weights; further ones are not kept
+
+// Where the tile's pixels lie in the window, along one axis. Bilinear: `taps` is 2 where there is
+// a second pixel to weigh. Antialiased: `weight` is the triangle's sum.
+template <int32_t kSize>
+struct Axis {
+  int32_t mask[kSize], first[kSize], taps[kSize];
+  float weight[kSize];
+};
+
+// What the threads of a tile share.
+struct Tables {
+  Axis<kTileColumns> x;
+  Axis<kTileRows> y;
+  float triangle_y[kTileRows][kTableTaps];
+};
+
+inline namespace SASAUG_VARIANT {
+
+struct alignas(16) Bytes16 {
+  uint32_t w[4];
+};
+
+SASAUG_HD uint64_t bits_of(const void* address) { return reinterpret_cast<uint64_t>(address); }
+SASAUG_HD uint64_t bits_of(int64_t stride) { return static_cast<uint64_t>(stride); }
+
+SASAUG_HD int32_t pixel_size(PixelType type) {
+  return type == PixelType::uint8 ? 1 : (type == PixelType::float32 ? 4 : 2);
+}
+
+SASAUG_HD float full_scale(PixelType type) {
+  float full = 1.0f;
+  with_pixel(type, [&](auto tag) { full = Pixel<decltype(tag)>::full; });
+  return full;
+}
+
+// Arrays whose addresses are no multiples of their type's size are rare, but none may fault.
+template <class T>
+SASAUG_HD T load(const char* from, bool aligned) {
+  if (aligned) return *reinterpret_cast<const T*>(from);
+  T value;
+  memcpy(&value, from, sizeof value);
+  return value;
+}
+
+template <class T>
+SASAUG_HD void store(char* to, T value, bool aligned) {
+  if (aligned) {
+    *reinterpret_cast<T*>(to) = value;
+  } else {
+    memcpy(to, &value, sizeof value);
+  }
+}
+
+// ---- counting ----------------------------------------------------------------------------------
+
+// Labels of the ROI among those in eight bytes, all compared at once.
+template <class Label>
+SASAUG_HD int64_t roi_labels(uint64_t labels, int32_t label_count, const uint64_t* wanted) {
+  constexpr int kBits = 8 * sizeof(Label);
+  constexpr uint64_t kOnes = ~uint64_t{0} / static_cast<Label>(~Label{0});  // 1 in every label
+  constexpr uint64_t kTop = kOnes << (kBits - 1);
+  auto not_zero = [](uint64_t v) { return (((v & ~kTop) + ~kTop) | v) & kTop; };
+  uint64_t roi = label_count == 0 ? not_zero(labels) : 0;
+  for (int32_t k = 0; k < label_count; ++k) {
+    roi |= not_zero(labels ^ static_cast<Label>(wanted[k]) * kOnes) ^ kTop;
+  }
+  return static_cast<int64_t>((roi >> (kBits - 1)) * kOnes >> (64 - kBits));
+}
+
+template <class Label>
+SASAUG_HD int64_t roi_part_dense(const char* mask, int64_t bytes, int32_t label_count,
+                                 const uint64_t* labels, int32_t thread, int32_t threads) {
+  constexpr int32_t kTogether = 4;  // loads under way while one waits for the first
+  const auto* from = reinterpret_cast<const Bytes16*>(mask);
+  const int64_t count = bytes / 16;
+  int64_t area = 0;
+  for (int64_t i = thread; i < count; i += kTogether * threads) {
+    Bytes16 v[kTogether];
+    for (int32_t k = 0; k < kTogether; ++k) {
+      v[k] = i + k * threads < count ? from[i + k * threads] : Bytes16{};  // 0 is never ROI
+    }
+    for (int32_t k = 0; k < kTogether; ++k) {
+      for (int32_t half = 0; half < 4; half += 2) {
+        const uint64_t eight = v[k].w[half] | uint64_t{v[k].w[half + 1]} << 32;
+        area += roi_labels<Label>(eight, label_count, labels);
+      }
+    }
+  }
+  const int64_t rest = count * 16 + int64_t{thread} * static_cast<int64_t>(sizeof(Label));
+  if (rest < bytes) area += in_roi(load<Label>(mask + rest, true), label_count, labels) ? 1 : 0;
+  return area;
+}
+
+// As small or as large as can be: all that a plan asks of the area is which of the two it is.
+SASAUG_HD int64_t roi_of(const Source& source, bool large) {
+  return large ? int64_t{source.h} * source.w : 0;
+}
+
+// One thread's share of a mask's ROI pixels: they add up to its area.
+SASAUG_HD int64_t roi_part(const Source& source, const Batch& b, int32_t thread, int32_t threads) {
+  const int64_t size = b.mask_bytes, pixels = int64_t{source.h} * source.w;
+  const bool dense = source.mask_x == size && source.mask_y == source.w * size;
+  int64_t area = 0;
+  with_label(b.mask_bytes, [&](auto tag) {
+    using Label = decltype(tag);
+    if (dense && bits_of(source.mask) % 16 == 0) {
+      area = roi_part_dense<Label>(source.mask, pixels * size, b.label_count, b.labels, thread,
+                                   threads);
+      return;
+    }
+    const bool aligned =
+        (bits_of(source.mask) | bits_of(source.mask_y) | bits_of(source.mask_x)) % sizeof(Label) ==
+        0;
+    for (int64_t y = thread / kWarp; y < source.h; y += threads / kWarp) {
+      for (int64_t x = thread % kWarp; x < source.w; x += kWarp) {
+        const char* at = source.mask + y * source.mask_y + x * source.mask_x;
+        area += in_roi(load<Label>(at, aligned), b.label_count, b.labels) ? 1 : 0;
+      }
+    }
+  });
+  return area;
+}
+
+// ---- pixels ------------------------------------------------------------------------------------
+
+SASAUG_HD int64_t tiles_across(const Batch& b) { return (int64_t{b.w} - 1) / kTileColumns + 1; }
+SASAUG_HD int64_t tiles_down(const Batch& b) { return (int64_t{b.h} - 1) / kTileRows + 1; }
+
+SASAUG_HD int64_t tile_count(const Batch& b) { return b.n * tiles_down(b) * tiles_across(b); }
+
+// 128 columns and 32 rows of a sample's canvas, or what is left of them at its edges.
+class Tile {
+ public:
+  struct Place {
+    int64_t s;
+    int32_t y0, x0;
+  };
+
+  SASAUG_HD static Place place(const Batch& b, int64_t number) {
+    const int64_t row = quotient(number, tiles_across(b)), s = quotient(row, tiles_down(b));
+    return {s, static_cast<int32_t>(row - s * tiles_down(b)) * kTileRows,
+            static_cast<int32_t>(number - row * tiles_across(b)) * kTileColumns};
+  }
+
+  SASAUG_HD Tile(const Batch& batch, Place at, const Source& its_source, const Sample& its_plan)
+      : b(batch), source(its_source), p(its_plan), t(p.thumbnail), y0(at.y0), x0(at.x0) {
+    rows = b.h - y0 < kTileRows ? b.h - y0 : kTileRows;
+    columns = b.w - x0 < kTileColumns ? b.w - x0 : kTileColumns;
+    images = b.images + at.s * b.image_n;
+    masks = b.masks ? b.masks + at.s * b.mask_n : nullptr;
+    source.image += p.window.y * source.image_y + p.window.x * source.image_x;
+    source.mask += p.window.y * source.mask_y + p.window.x * source.mask_x;
+    touched = t.width > 0 && t.height > 0 && t.x < x0 + columns && x0 < t.x + t.width &&
+              t.y < y0 + rows && y0 < t.y + t.height;
+    copied = b.in == b.out && p.window.width == t.width && p.window.height == t.height;
+    antialias_x = shrinks_antialiased(b.antialias, p.window.width, t.width);
+    antialias_y = shrinks_antialiased(b.antialias, p.window.height, t.height);
+  }
+
+  // Whether the tile is wholly black or wholly a copy, in rows without gaps.
+  SASAUG_HD bool plain() const {
+    const bool within =
+        t.x <= x0 && x0 + columns <= t.x + t.width && t.y <= y0 && y0 + rows <= t.y + t.height;
+    if (touched && !(within && copied && p.noise < 0)) return false;
+    const int64_t in = pixel_size(b.in), out = pixel_size(b.out), per_pixel = step();
+    const bool black = !touched;
+    return b.image_x == per_pixel * out && (black || source.image_x == per_pixel * in) &&
+           (per_pixel == 1 || black || source.image_c == in) &&
+           (!masks || (b.mask_x == b.mask_bytes && (black || source.mask_x == b.mask_bytes)));
+  }
+
+  // All that is to do where the tile is plain.
+  SASAUG_HD void fill_plain(int32_t thread) const {
+    const int32_t per_pixel = step();
+    const int64_t u = x0 - t.x, v = y0 - t.y;
+    SASAUG_ROLLED
+    for (int32_t k = 0; k < b.c; k += per_pixel) {
+      const char* from = source.image + v * source.image_y + u * source.image_x;
+      fill_rows(images + y0 * b.image_y + x0 * b.image_x + k * b.image_c, b.image_y,
+                touched ? from + k * source.image_c : nullptr, source.image_y, columns * b.image_x,
+                thread);
+    }
+    if (!masks) return;
+    fill_rows(masks + y0 * b.mask_y + x0 * b.mask_x, b.mask_y,
+              touched ? source.mask + v * source.mask_y + u * source.mask_x : nullptr,
+              source.mask_y, columns * b.mask_x, thread);
+  }
+
+  // Elsewhere the threads first fill the tables ...
+  SASAUG_HD void fill_tables(int32_t thread, Tables& tables) const {
+    if (!touched) return;
+    // what lies beside the thumbnail repeats its edge: looked up with the others, then not used
+    auto nearest = [](int32_t i, int32_t size) { return i < 0 ? 0 : (i < size ? i : size - 1); };
+    SASAUG_ROLLED
+    for (int32_t k = thread; k < kTileRows + kTileColumns; k += kTileThreads) {
+      if (k >= kTileRows) {
+        const int32_t u = nearest(x0 - t.x + (k - kTileRows), t.width);
+        fill_axis(tables.x, k - kTileRows, u, p.window.width, t.width, antialias_x);
+        continue;
+      }
+      const int32_t v = nearest(y0 - t.y + k, t.height);
+      fill_axis(tables.y, k, v, p.window.height, t.height, antialias_y);
+      for (int32_t tap = 0; antialias_y && tap < tables.y.taps[k] && tap < kTableTaps; ++tap) {
+        tables.triangle_y[k][tap] = tap_weight(tables.y, k, tap, v, p.window.height, t.height);
+      }
+    }
+  }
+
+  // ... and when all have done so, the pixels: a column of a band at a time. What a thread has
+  // written it reads again for the noise: apart, either takes fewer registers, and few pixels pay.
+  SASAUG_HD void fill_pixels(int32_t thread, const Tables& tables) const {
+    each_column(thread, [&](int32_t column, int32_t row) {
+      const uint32_t used = used_rows(column, row);
+      if (masks) {
+        with_label(b.mask_bytes,
+                   [&](auto tag) { fill_labels<decltype(tag)>(column, row, used, tables); });
+      }
+      SASAUG_ROLLED
+      for (int32_t channel = 0; channel < b.c; ++channel) {
+        uint32_t v[kBandRows] = {};
+        if (used) resize_column(channel, column, row, tables, v);
+        write_column(channel, column, row, ~0u, used, v);
+      }
+    });
+    if (p.noise < 0 || !touched) return;
+    each_column(thread, [&](int32_t column, int32_t row) {
+      const uint32_t used = used_rows(column, row);
+      uint32_t roi = 0;
+      if (used) {
+        with_label(b.mask_bytes,
+                   [&](auto tag) { roi = roi_rows<decltype(tag)>(column, row, used, tables); });
+      }
+      if (roi) add_noise(column, row, roi);
+    });
+  }
+
+ private:
+  // Neighbouring values that make a pixel: all channels where they are interleaved, else one.
+  SASAUG_HD int32_t step() const {
+    const int64_t out = pixel_size(b.out);
+    return b.image_c == out && b.image_x == b.c * out ? b.c : 1;
+  }
+
+  // ---- rows without gaps ---------------------------------------------------------------------
+
+  // The tile's rows of `bytes` each: copied, or black where `from` is null.
+  SASAUG_HD void fill_rows(char* to, int64_t to_y, const char* from, int64_t from_y, int64_t bytes,
+                           int32_t thread) const {
+    const uint64_t all =
+        bits_of(to) | bits_of(to_y) | bits_of(bytes) | (from ? bits_of(from) | bits_of(from_y) : 0);
+    if (all % 16 == 0) return move_rows<Bytes16>(to, to_y, from, from_y, bytes, thread);
+    if (all % 4 == 0) return move_rows<uint32_t>(to, to_y, from, from_y, bytes, thread);
+    if (all % 2 == 0) return move_rows<uint16_t>(to, to_y, from, from_y, bytes, thread);
+    move_rows<uint8_t>(to, to_y, from, from_y, bytes, thread);
+  }
+
+  // A warp along a row, all its rows at once: several loads under way.
+  template <class Unit>
+  SASAUG_HD void move_rows(char* to, int64_t to_y, const char* from, int64_t from_y, int64_t bytes,
+                           int32_t thread) const {
+    constexpr int32_t kWarps = kTileThreads / kWarp, kEach = kTileRows / kWarps;
+    const int32_t units = static_cast<int32_t>(bytes / static_cast<int64_t>(sizeof(Unit)));
+    SASAUG_ROLLED
+    for (int32_t u = thread % kWarp; u < units; u += kWarp) {
+      Unit v[kEach]{};
+      for (int32_t k = 0; k < kEach; ++k) {
+        const int32_t row = thread / kWarp + k * kWarps;
+        if (from && row < rows) v[k] = reinterpret_cast<const Unit*>(from + row * from_y)[u];
+      }
+      for (int32_t k = 0; k < kEach; ++k) {
+        const int32_t row = thread / kWarp + k * kWarps;
+        if (row < rows) reinterpret_cast<Unit*>(to + row * to_y)[u] = v[k];
+      }
+    }
+  }
+
+  // ---- tables --------------------------------------------------------------------------------
+
+  template <int32_t kSize>
+  SASAUG_HD static void fill_axis(Axis<kSize>& axis, int32_t k, int32_t i, int32_t n_src,
+                                  int32_t n_dst, bool antialias) {
+    axis.mask[k] = static_cast<int32_t>(nearest_exact(i, n_src, n_dst));
+    if (antialias) {
+      const Triangle at = triangle(i, n_src, n_dst);
+      axis.first[k] = static_cast<int32_t>(at.first);
+      axis.taps[k] = static_cast<int32_t>(at.count);
+      axis.weight[k] = triangle_sum(i, at, n_src, n_dst);
+    } else {
+      const Bilinear at = bilinear(i, n_src, n_dst);
+      axis.first[k] = static_cast<int32_t>(at.first);
+      axis.taps[k] = at.weight > 0.0f ? 2 : 1;
+      axis.weight[k] = at.weight;
+    }
+  }
+
+  // Of thumbnail pixel i, which is the k-th of the axis.
+  template <int32_t kSize>
+  SASAUG_HD static float tap_weight(const Axis<kSize>& axis, int32_t k, int32_t tap, int32_t i,
+                                    int32_t n_src, int32_t n_dst) {
+    const int64_t weight = triangle_weight(i, int64_t{axis.first[k]} + tap, n_src, n_dst);
+    return static_cast<float>(weight) / axis.weight[k];
+  }
+
+  // ---- columns -------------------------------------------------------------------------------
+
+  // Calls f(column, row) for the thread's columns: four rows each, from a band's first one on.
+  // Both count from the tile's corner.
+  template <class F>
+  SASAUG_HD void each_column(int32_t thread, F f) const {
+    SASAUG_ROLLED
+    for (int32_t i = thread; i < kTileColumns * kTileRows / kBandRows; i += kTileThreads) {
+      const int32_t column = i % kTileColumns, row = i / kTileColumns * kBandRows;
+      if (column < columns && row < rows) f(column, row);
+    }
+  }
+
+  // A bit for each row of the column that crosses the thumbnail.
+  SASAUG_HD uint32_t used_rows(int32_t column, int32_t row) const {
+    const int32_t u = x0 + column - t.x, v = y0 + row - t.y;
+    uint32_t used = 0;
+    for (int32_t r = 0; r < kBandRows && u >= 0 && u < t.width; ++r) {
+      if (v + r >= 0 && v + r < t.height) used |= 1u << r;
+    }
+    return used;
+  }
+
+  template <class Label>
+  SASAUG_HD void read_labels(int32_t column, int32_t row, const Tables& tables,
+                             Label* label) const {
+    const char* from = source.mask + tables.x.mask[column] * source.mask_x;
+    const bool aligned = is_aligned(source.mask, source.mask_y, source.mask_x, 0, sizeof(Label));
+    for (int32_t r = 0; r < kBandRows; ++r) {
+      label[r] = load<Label>(from + tables.y.mask[row + r] * source.mask_y, aligned);
+    }
+  }
+
+  template <class Label>
+  SASAUG_HD void fill_labels(int32_t column, int32_t row, uint32_t used,
+                             const Tables& tables) const {
+    Label label[kBandRows] = {};
+    if (used) read_labels(column, row, tables, label);
+    char* to = masks + (y0 + row) * b.mask_y + (x0 + column) * b.mask_x;
+    const bool aligned = is_aligned(masks, b.mask_y, b.mask_x, 0, sizeof(Label));
+    for (int32_t r = 0; r < kBandRows; ++r) {
+      if (row + r < rows) store<Label>(to + r * b.mask_y, used >> r & 1 ? label[r] : 0, aligned);
+    }
+  }
+
+  template <class Label>
+  SASAUG_HD uint32_t roi_rows(int32_t column, int32_t row, uint32_t used,
+                              const Tables& tables) const {
+    Label label[kBandRows];
+    read_labels(column, row, tables, label);
+    uint32_t roi = 0;
+    for (int32_t r = 0; r < kBandRows; ++r) {
+      if (in_roi(label[r], b.label_count, b.labels)) roi |= 1u << r;
+    }
+    return roi & used;
+  }
+
+  // A column's pixels as they are stored, each in the lower bits of a word; black where they are
+  // not `used`. Rows that are not `wanted` stay what they are.
+  SASAUG_HD void write_column(int32_t channel, int32_t column, int32_t row, uint32_t wanted,
+                              uint32_t used, const uint32_t* v) const {
+    char* to = image_at(channel, column, row);
+    const bool aligned = images_aligned();
+    with_label(pixel_size(b.out), [&](auto tag) {
+      using Bits = decltype(tag);
+      for (int32_t r = 0; r < kBandRows; ++r) {
+        if (row + r >= rows || (wanted >> r & 1) == 0) continue;
+        store(to + r * b.image_y, static_cast<Bits>(used >> r & 1 ? v[r] : 0), aligned);
+      }
+    });
+  }
+
+  SASAUG_HD char* image_at(int32_t channel, int32_t column, int32_t row) const {
+    return images + (y0 + row) * b.image_y + (x0 + column) * b.image_x + channel * b.image_c;
+  }
+
+  SASAUG_HD static bool is_aligned(const char* address, int64_t y, int64_t x, int64_t c,
+                                   int64_t size) {
+    return (bits_of(address) | bits_of(y) | bits_of(x) | bits_of(c)) % bits_of(size) == 0;
+  }
+
+  SASAUG_HD bool source_aligned() const {
+    return is_aligned(source.image, source.image_y, source.image_x, source.image_c,
+                      pixel_size(b.in));
+  }
+
+  SASAUG_HD bool images_aligned() const {
+    return is_aligned(images, b.image_y, b.image_x, b.image_c, pixel_size(b.out));
+  }
+
+  // ---- image ---------------------------------------------------------------------------------
+
+  SASAUG_HD void resize_column(int32_t channel, int32_t column, int32_t row, const Tables& tables,
+                               uint32_t* v) const {
+    const char* from = source.image + channel * source.image_c;
+    const bool aligned = source_aligned();
+    if (copied) {  // as they are, to the last bit of a NaN
+      from += tables.x.first[column] * source.image_x;
+      with_label(pixel_size(b.in), [&](auto tag) {
+        for (int32_t r = 0; r < kBandRows; ++r) {
+          const char* at = from + tables.y.first[row + r] * source.image_y;
+          v[r] = static_cast<uint32_t>(load<decltype(tag)>(at, aligned));
+        }
+      });
+      return;
+    }
+    float values[kBandRows];
+    if (antialias_x || antialias_y || !aligned) {
+      for (int32_t r = 0; r < kBandRows; ++r) values[r] = filtered(from, column, row + r, tables);
+    } else {
+      with_pixel(b.in, [&](auto tag) {
+        for (int32_t r = 0; r < kBandRows; ++r) {
+          values[r] = bilinear_value<decltype(tag)>(from, column, row + r, tables);
+        }
+      });
+    }
+    const float full_in = full_scale(b.in), full_out = full_scale(b.out);
+    for (int32_t r = 0; r < kBandRows; ++r) values[r] = rescale(values[r], full_in, full_out);
+    pack(values, v);
+  }
+
+  // What most samples ask for, its loads free of branches: all can be under way at once.
+  template <class In>
+  SASAUG_HD float bilinear_value(const char* from, int32_t column, int32_t row,
+                                 const Tables& tables) const {
+    from += tables.y.first[row] * source.image_y + tables.x.first[column] * source.image_x;
+    const int64_t down = (tables.y.taps[row] - 1) * source.image_y;
+    const int64_t right = (tables.x.taps[column] - 1) * source.image_x;
+    auto value = [&](int64_t offset) { return Pixel<In>::load(load<In>(from + offset, true)); };
+    const float v00 = value(0), v01 = value(right), v10 = value(down), v11 = value(down + right);
+    return between(between(v00, v10, tables.y.weight[row]), between(v01, v11, tables.y.weight[row]),
+                   tables.x.weight[column]);
+  }
+
+  SASAUG_HD static float between(float a, float b, float weight) {
+    return weight > 0.0f ? lerp(a, b, weight) : a;
+  }
+
+  // Everything: antialiased or not along each axis, aligned or not. Vertically, then horizontally.
+  SASAUG_HD float filtered(const char* from, int32_t column, int32_t row,
+                           const Tables& tables) const {
+    float sum = 0.0f;
+    SASAUG_ROLLED
+    for (int32_t tap = 0; tap < tables.x.taps[column]; ++tap) {
+      const int64_t place = tables.x.first[column] + tap;
+      const float value = filtered_column(from + place * source.image_x, row, tables);
+      if (antialias_x) {
+        const int32_t u = x0 + column - t.x;
+        sum = sum + value * tap_weight(tables.x, column, tap, u, p.window.width, t.width);
+      } else {
+        sum = tap == 0 ? value : lerp(sum, value, tables.x.weight[column]);
+      }
+    }
+    return sum;
+  }
+
+  SASAUG_HD float filtered_column(const char* from, int32_t row, const Tables& tables) const {
+    const bool aligned = source_aligned();
+    float sum = 0.0f;
+    SASAUG_ROLLED
+    for (int32_t tap = 0; tap < tables.y.taps[row]; ++tap) {
+      const char* at = from + (tables.y.first[row] + tap) * source.image_y;
+      float value = 0.0f;
+      with_pixel(b.in, [&](auto type) {
+        using In = decltype(type);
+        value = Pixel<In>::load(load<In>(at, aligned));
+      });
+      if (antialias_y) {
+        sum = sum + value * triangle_y(row, tap, tables);
+      } else {
+        sum = tap == 0 ? value : lerp(sum, value, tables.y.weight[row]);
+      }
+    }
+    return sum;
+  }
+
+  SASAUG_HD float triangle_y(int32_t row, int32_t tap, const Tables& tables) const {
+    if (tap < kTableTaps) return tables.triangle_y[row][tap];
+    return tap_weight(tables.y, row, tap, y0 + row - t.y, p.window.height, t.height);
+  }
+
+  SASAUG_HD void pack(const float* values, uint32_t* v) const {
+    with_pixel(b.out, [&](auto tag) {
+      using Out = decltype(tag);
+      for (int32_t r = 0; r < kBandRows; ++r) {
+        const Out stored = Pixel<Out>::store(values[r]);
+        v[r] = 0;
+        memcpy(&v[r], &stored, sizeof stored);
+      }
+    });
+  }
+
+  // ---- noise ---------------------------------------------------------------------------------
+
+  SASAUG_HD void draw(uint32_t block, uint32_t channel, float* n, uint32_t* word) const {
+    int draws = 0;
+    Noises::visit(p.noise, [&](auto kind) { draws = decltype(kind)::draws; });
+    if (draws & kNormal) {
+      const Words w = philox4x32(counter(block, p.id, Purpose::normal, channel), b.seed);
+      for (int32_t r = 0; r < kBandRows; r += 2) normal_pair(w.w[r], w.w[r + 1], n[r], n[r + 1]);
+    }
+    if (draws & kUniform) {
+      const Words w = philox4x32(counter(block, p.id, Purpose::uniform, channel), b.seed);
+      for (int32_t r = 0; r < kBandRows; ++r) word[r] = w.w[r];
+    }
+  }
+
+  SASAUG_HD void add_noise(int32_t column, int32_t row, uint32_t roi) const {
+    const float full = full_scale(b.out);
+    const bool aligned = images_aligned();
+    const uint32_t block = noise_block((y0 + row) / kBandRows, x0 + column, b.w);
+    float n[kBandRows];
+    uint32_t word[kBandRows];
+    SASAUG_ROLLED
+    for (int32_t channel = 0; channel < b.c; ++channel) {
+      const char* at = image_at(channel, column, row);
+      float values[kBandRows] = {};
+      with_pixel(b.out, [&](auto tag) {
+        using Out = decltype(tag);
+        for (int32_t r = 0; r < kBandRows; ++r) {
+          if (roi >> r & 1) values[r] = Pixel<Out>::load(load<Out>(at + r * b.image_y, aligned));
+        }
+      });
+      if (channel == 0 || b.per_channel) draw(block, static_cast<uint32_t>(channel), n, word);
+      Noises::visit(p.noise, [&](auto noise) {
+        using Kind = decltype(noise);
+        Kind::template apply<kBandRows>(values, Random{n, word}, full,
+                                        Noise{p.strength, b.salt_vs_pepper});
+      });
+      for (int32_t r = 0; r < kBandRows; ++r) values[r] = clip(values[r], full);
+      uint32_t v[kBandRows];
+      pack(values, v);
+      write_column(channel, column, row, roi, roi, v);
+    }
+  }
+
+  const Batch& b;
+  Source source;  // its addresses those of the window's first pixel
+  Sample p;
+  Rectangle t;  // the thumbnail
+  int32_t y0, x0, rows, columns;
+  char *images, *masks;
+  bool touched, copied, antialias_x, antialias_y;
+};
+
+}  // namespace SASAUG_VARIANT
+}  // namespace sasaug
