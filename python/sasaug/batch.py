@@ -138,7 +138,7 @@ def _stack(arrays: Any, argument: str, channels: str | None, types: dict[str, in
         c=first[1],
         sizes=sizes,
         strides=strides,
-        step=0 if ragged or single else frontend.strides(items[0])[0],
+        step=0 if ragged or single else step[0],
         ragged=ragged,
         single=single,
         channel_axis=first[2],
