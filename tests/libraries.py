@@ -110,8 +110,12 @@ class DLPack(Library):
     def to(self, array: Any, memory: Memory) -> Any:
         if array.dtype == ml_dtypes.bfloat16:  # numpy exports and imports none
             return array
-        if not array.flags.writeable or any(step % array.itemsize for step in array.strides):
+        if any(step % array.itemsize for step in array.strides):
             array = array.copy(order="K")  # numpy exports none of these either
+        if not array.flags.writeable and array.size:  # nor of these, so by their memory
+            host = memory_of(array)
+            start = array.__array_interface__["data"][0] - host.__array_interface__["data"][0]
+            array = np.ndarray(array.shape, array.dtype, host, start, array.strides)
         return Exporter(array)
 
     def to_output(self, array: Any, memory: Memory) -> Any:
@@ -430,8 +434,11 @@ class Face:
         out = options.get("out")
         if out is not None:
             options["out"] = each(out, library.to_output, memory)
-        with library.running():
-            result = function(*given, *rest, **options)
+        try:
+            with library.running():
+                result = function(*given, *rest, **options)
+        finally:
+            carry_back(library, out, options.get("out"))
         got = list(result) if isinstance(result, tuple) else [result]
         types = [options.get("dtype") or first(images).dtype, first(masks).dtype]
         for array, dtype, arrays in zip(got, types, given, strict=False):
@@ -445,10 +452,7 @@ class Face:
         else:
             back = list(out) if isinstance(result, tuple) else [out]
             filled = options["out"] if isinstance(result, tuple) else [options["out"]]
-            for array, host, expected in zip(got, back, filled, strict=True):
-                assert array is expected
-                if not np.may_share_memory(library.back(array), host):
-                    host[...] = library.back(array)
+            assert all(array is expected for array, expected in zip(got, filled, strict=True))
         return tuple(back) if isinstance(result, tuple) else back[0]
 
 
@@ -475,6 +479,15 @@ def each(arrays: Any, convert: Callable[[Any, Memory], Any], memory: Memory) -> 
     if isinstance(arrays, (list, tuple)):
         return type(arrays)(each(array, convert, memory) for array in arrays)
     return convert(arrays, memory) if isinstance(arrays, np.ndarray) else arrays
+
+
+def carry_back(library: Library, out: Any, given: Any) -> None:
+    """What a call has written into copies of ``out``."""
+    if isinstance(out, (list, tuple)):
+        for host, array in zip(out, given, strict=True):
+            carry_back(library, host, array)
+    elif isinstance(out, np.ndarray) and not np.may_share_memory(library.back(given), out):
+        out[...] = library.back(given)
 
 
 def first(arrays: Any) -> Any:
