@@ -72,22 +72,29 @@ __global__ void __launch_bounds__(kPlanThreads) plan(const __grid_constant__ Sha
   }
 }
 
+// A block fills a tile. Three blocks at once are enough threads to hide the memory behind, and
+// leave each enough registers.
 template <int kBytes>
-__global__ void __launch_bounds__(kTileThreads)
+__global__ void __launch_bounds__(kTileThreads, 3)
     pixels(const __grid_constant__ Share<kBytes> share) {
+  __shared__ TileFacts facts;
   __shared__ Tables tables;
   const Batch& b = share.batch;
   const int32_t thread = static_cast<int32_t>(threadIdx.x);
   for (int64_t number = blockIdx.x; number < tile_count(b); number += gridDim.x) {
-    const Tile::Place at = Tile::place(b, number);
-    const Tile tile(b, at, source_of(share, at.s), sample_of(share, at.s));
+    if (thread == 0) {
+      const TilePlace at = tile_place(b, number);
+      facts = tile_facts(b, at, source_of(share, at.s), sample_of(share, at.s));
+    }
+    __syncthreads();
+    const Tile tile(b, facts);
     if (tile.plain()) {
       tile.fill_plain(thread);
-      continue;
+    } else {
+      tile.fill_tables(thread, tables);
+      __syncthreads();
+      tile.fill_pixels(thread, tables);
     }
-    tile.fill_tables(thread, tables);
-    __syncthreads();
-    tile.fill_pixels(thread, tables);
     __syncthreads();
   }
 }

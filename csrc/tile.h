@@ -153,80 +153,102 @@ SASAUG_HD int64_t tiles_down(const Batch& b) { return (int64_t{b.h} - 1) / kTile
 
 SASAUG_HD int64_t tile_count(const Batch& b) { return b.n * tiles_down(b) * tiles_across(b); }
 
-// 128 columns and 32 rows of a sample's canvas, or what is left of them at its edges.
+// A tile: 128 columns and 32 rows of a sample's canvas, or what is left of them at its edges. Kept
+// once for all its threads, which have few registers.
+struct TileFacts {
+  Source source;  // its addresses those of the window's first pixel
+  Sample p;
+  Rectangle t;  // the thumbnail
+  int32_t y0, x0, rows, columns;
+  char *images, *masks;  // of the sample
+  bool touched;          // by the thumbnail
+  bool copied, antialias_x, antialias_y;
+};
+
+struct TilePlace {
+  int64_t s;
+  int32_t y0, x0;
+};
+
+SASAUG_HD TilePlace tile_place(const Batch& b, int64_t number) {
+  const int64_t row = quotient(number, tiles_across(b)), s = quotient(row, tiles_down(b));
+  return {s, static_cast<int32_t>(row - s * tiles_down(b)) * kTileRows,
+          static_cast<int32_t>(number - row * tiles_across(b)) * kTileColumns};
+}
+
+SASAUG_HD TileFacts tile_facts(const Batch& b, TilePlace at, const Source& source,
+                               const Sample& p) {
+  TileFacts f;
+  f.source = source;
+  f.p = p;
+  f.t = p.thumbnail;
+  f.y0 = at.y0;
+  f.x0 = at.x0;
+  f.rows = b.h - at.y0 < kTileRows ? b.h - at.y0 : kTileRows;
+  f.columns = b.w - at.x0 < kTileColumns ? b.w - at.x0 : kTileColumns;
+  f.images = b.images + at.s * b.image_n;
+  f.masks = b.masks ? b.masks + at.s * b.mask_n : nullptr;
+  const Rectangle &window = p.window, &t = p.thumbnail;
+  f.source.image += window.y * source.image_y + window.x * source.image_x;
+  f.source.mask += window.y * source.mask_y + window.x * source.mask_x;
+  f.touched = t.width > 0 && t.height > 0 && t.x < f.x0 + f.columns && f.x0 < t.x + t.width &&
+              t.y < f.y0 + f.rows && f.y0 < t.y + t.height;
+  f.copied = b.in == b.out && window.width == t.width && window.height == t.height;
+  f.antialias_x = shrinks_antialiased(b.antialias, window.width, t.width);
+  f.antialias_y = shrinks_antialiased(b.antialias, window.height, t.height);
+  return f;
+}
+
+// What a thread does for a tile.
 class Tile {
  public:
-  struct Place {
-    int64_t s;
-    int32_t y0, x0;
-  };
-
-  SASAUG_HD static Place place(const Batch& b, int64_t number) {
-    const int64_t row = quotient(number, tiles_across(b)), s = quotient(row, tiles_down(b));
-    return {s, static_cast<int32_t>(row - s * tiles_down(b)) * kTileRows,
-            static_cast<int32_t>(number - row * tiles_across(b)) * kTileColumns};
-  }
-
-  SASAUG_HD Tile(const Batch& batch, Place at, const Source& its_source, const Sample& its_plan)
-      : b(batch), source(its_source), p(its_plan), t(p.thumbnail), y0(at.y0), x0(at.x0) {
-    rows = b.h - y0 < kTileRows ? b.h - y0 : kTileRows;
-    columns = b.w - x0 < kTileColumns ? b.w - x0 : kTileColumns;
-    images = b.images + at.s * b.image_n;
-    masks = b.masks ? b.masks + at.s * b.mask_n : nullptr;
-    source.image += p.window.y * source.image_y + p.window.x * source.image_x;
-    source.mask += p.window.y * source.mask_y + p.window.x * source.mask_x;
-    touched = t.width > 0 && t.height > 0 && t.x < x0 + columns && x0 < t.x + t.width &&
-              t.y < y0 + rows && y0 < t.y + t.height;
-    copied = b.in == b.out && p.window.width == t.width && p.window.height == t.height;
-    antialias_x = shrinks_antialiased(b.antialias, p.window.width, t.width);
-    antialias_y = shrinks_antialiased(b.antialias, p.window.height, t.height);
-  }
+  SASAUG_HD Tile(const Batch& batch, const TileFacts& facts) : b(batch), f(facts) {}
 
   // Whether the tile is wholly black or wholly a copy, in rows without gaps.
   SASAUG_HD bool plain() const {
-    const bool within =
-        t.x <= x0 && x0 + columns <= t.x + t.width && t.y <= y0 && y0 + rows <= t.y + t.height;
-    if (touched && !(within && copied && p.noise < 0)) return false;
+    const bool within = f.t.x <= f.x0 && f.x0 + f.columns <= f.t.x + f.t.width && f.t.y <= f.y0 &&
+                        f.y0 + f.rows <= f.t.y + f.t.height;
+    if (f.touched && !(within && f.copied && f.p.noise < 0)) return false;
     const int64_t in = pixel_size(b.in), out = pixel_size(b.out), per_pixel = step();
-    const bool black = !touched;
-    return b.image_x == per_pixel * out && (black || source.image_x == per_pixel * in) &&
-           (per_pixel == 1 || black || source.image_c == in) &&
-           (!masks || (b.mask_x == b.mask_bytes && (black || source.mask_x == b.mask_bytes)));
+    const bool black = !f.touched;
+    return b.image_x == per_pixel * out && (black || f.source.image_x == per_pixel * in) &&
+           (per_pixel == 1 || black || f.source.image_c == in) &&
+           (!f.masks || (b.mask_x == b.mask_bytes && (black || f.source.mask_x == b.mask_bytes)));
   }
 
   // All that is to do where the tile is plain.
   SASAUG_HD void fill_plain(int32_t thread) const {
     const int32_t per_pixel = step();
-    const int64_t u = x0 - t.x, v = y0 - t.y;
+    const int64_t u = f.x0 - f.t.x, v = f.y0 - f.t.y;
     SASAUG_ROLLED
     for (int32_t k = 0; k < b.c; k += per_pixel) {
-      const char* from = source.image + v * source.image_y + u * source.image_x;
-      fill_rows(images + y0 * b.image_y + x0 * b.image_x + k * b.image_c, b.image_y,
-                touched ? from + k * source.image_c : nullptr, source.image_y, columns * b.image_x,
-                thread);
+      const char* from = f.source.image + v * f.source.image_y + u * f.source.image_x;
+      fill_rows(f.images + f.y0 * b.image_y + f.x0 * b.image_x + k * b.image_c, b.image_y,
+                f.touched ? from + k * f.source.image_c : nullptr, f.source.image_y,
+                f.columns * b.image_x, thread);
     }
-    if (!masks) return;
-    fill_rows(masks + y0 * b.mask_y + x0 * b.mask_x, b.mask_y,
-              touched ? source.mask + v * source.mask_y + u * source.mask_x : nullptr,
-              source.mask_y, columns * b.mask_x, thread);
+    if (!f.masks) return;
+    fill_rows(f.masks + f.y0 * b.mask_y + f.x0 * b.mask_x, b.mask_y,
+              f.touched ? f.source.mask + v * f.source.mask_y + u * f.source.mask_x : nullptr,
+              f.source.mask_y, f.columns * b.mask_x, thread);
   }
 
   // Elsewhere the threads first fill the tables ...
   SASAUG_HD void fill_tables(int32_t thread, Tables& tables) const {
-    if (!touched) return;
+    if (!f.touched) return;
     // what lies beside the thumbnail repeats its edge: looked up with the others, then not used
     auto nearest = [](int32_t i, int32_t size) { return i < 0 ? 0 : (i < size ? i : size - 1); };
     SASAUG_ROLLED
     for (int32_t k = thread; k < kTileRows + kTileColumns; k += kTileThreads) {
       if (k >= kTileRows) {
-        const int32_t u = nearest(x0 - t.x + (k - kTileRows), t.width);
-        fill_axis(tables.x, k - kTileRows, u, p.window.width, t.width, antialias_x);
+        const int32_t u = nearest(f.x0 - f.t.x + (k - kTileRows), f.t.width);
+        fill_axis(tables.x, k - kTileRows, u, f.p.window.width, f.t.width, f.antialias_x);
         continue;
       }
-      const int32_t v = nearest(y0 - t.y + k, t.height);
-      fill_axis(tables.y, k, v, p.window.height, t.height, antialias_y);
-      for (int32_t tap = 0; antialias_y && tap < tables.y.taps[k] && tap < kTableTaps; ++tap) {
-        tables.triangle_y[k][tap] = tap_weight(tables.y, k, tap, v, p.window.height, t.height);
+      const int32_t v = nearest(f.y0 - f.t.y + k, f.t.height);
+      fill_axis(tables.y, k, v, f.p.window.height, f.t.height, f.antialias_y);
+      for (int32_t tap = 0; f.antialias_y && tap < tables.y.taps[k] && tap < kTableTaps; ++tap) {
+        tables.triangle_y[k][tap] = tap_weight(tables.y, k, tap, v, f.p.window.height, f.t.height);
       }
     }
   }
@@ -236,7 +258,7 @@ class Tile {
   SASAUG_HD void fill_pixels(int32_t thread, const Tables& tables) const {
     each_column(thread, [&](int32_t column, int32_t row) {
       const uint32_t used = used_rows(column, row);
-      if (masks) {
+      if (f.masks) {
         with_label(b.mask_bytes,
                    [&](auto tag) { fill_labels<decltype(tag)>(column, row, used, tables); });
       }
@@ -247,7 +269,7 @@ class Tile {
         write_column(channel, column, row, ~0u, used, v);
       }
     });
-    if (p.noise < 0 || !touched) return;
+    if (f.p.noise < 0 || !f.touched) return;
     each_column(thread, [&](int32_t column, int32_t row) {
       const uint32_t used = used_rows(column, row);
       uint32_t roi = 0;
@@ -290,11 +312,11 @@ class Tile {
       Unit v[kEach]{};
       for (int32_t k = 0; k < kEach; ++k) {
         const int32_t row = thread / kWarp + k * kWarps;
-        if (from && row < rows) v[k] = reinterpret_cast<const Unit*>(from + row * from_y)[u];
+        if (from && row < f.rows) v[k] = reinterpret_cast<const Unit*>(from + row * from_y)[u];
       }
       for (int32_t k = 0; k < kEach; ++k) {
         const int32_t row = thread / kWarp + k * kWarps;
-        if (row < rows) reinterpret_cast<Unit*>(to + row * to_y)[u] = v[k];
+        if (row < f.rows) reinterpret_cast<Unit*>(to + row * to_y)[u] = v[k];
       }
     }
   }
@@ -328,23 +350,23 @@ class Tile {
 
   // ---- columns -------------------------------------------------------------------------------
 
-  // Calls f(column, row) for the thread's columns: four rows each, from a band's first one on.
-  // Both count from the tile's corner.
+  // Calls work(column, row) for the thread's columns: four rows each, from a band's first one
+  // on. Both count from the tile's corner.
   template <class F>
-  SASAUG_HD void each_column(int32_t thread, F f) const {
+  SASAUG_HD void each_column(int32_t thread, F work) const {
     SASAUG_ROLLED
     for (int32_t i = thread; i < kTileColumns * kTileRows / kBandRows; i += kTileThreads) {
       const int32_t column = i % kTileColumns, row = i / kTileColumns * kBandRows;
-      if (column < columns && row < rows) f(column, row);
+      if (column < f.columns && row < f.rows) work(column, row);
     }
   }
 
   // A bit for each row of the column that crosses the thumbnail.
   SASAUG_HD uint32_t used_rows(int32_t column, int32_t row) const {
-    const int32_t u = x0 + column - t.x, v = y0 + row - t.y;
+    const int32_t u = f.x0 + column - f.t.x, v = f.y0 + row - f.t.y;
     uint32_t used = 0;
-    for (int32_t r = 0; r < kBandRows && u >= 0 && u < t.width; ++r) {
-      if (v + r >= 0 && v + r < t.height) used |= 1u << r;
+    for (int32_t r = 0; r < kBandRows && u >= 0 && u < f.t.width; ++r) {
+      if (v + r >= 0 && v + r < f.t.height) used |= 1u << r;
     }
     return used;
   }
@@ -352,10 +374,11 @@ class Tile {
   template <class Label>
   SASAUG_HD void read_labels(int32_t column, int32_t row, const Tables& tables,
                              Label* label) const {
-    const char* from = source.mask + tables.x.mask[column] * source.mask_x;
-    const bool aligned = is_aligned(source.mask, source.mask_y, source.mask_x, 0, sizeof(Label));
+    const char* from = f.source.mask + tables.x.mask[column] * f.source.mask_x;
+    const bool aligned =
+        is_aligned(f.source.mask, f.source.mask_y, f.source.mask_x, 0, sizeof(Label));
     for (int32_t r = 0; r < kBandRows; ++r) {
-      label[r] = load<Label>(from + tables.y.mask[row + r] * source.mask_y, aligned);
+      label[r] = load<Label>(from + tables.y.mask[row + r] * f.source.mask_y, aligned);
     }
   }
 
@@ -364,10 +387,10 @@ class Tile {
                              const Tables& tables) const {
     Label label[kBandRows] = {};
     if (used) read_labels(column, row, tables, label);
-    char* to = masks + (y0 + row) * b.mask_y + (x0 + column) * b.mask_x;
-    const bool aligned = is_aligned(masks, b.mask_y, b.mask_x, 0, sizeof(Label));
+    char* to = f.masks + (f.y0 + row) * b.mask_y + (f.x0 + column) * b.mask_x;
+    const bool aligned = is_aligned(f.masks, b.mask_y, b.mask_x, 0, sizeof(Label));
     for (int32_t r = 0; r < kBandRows; ++r) {
-      if (row + r < rows) store<Label>(to + r * b.mask_y, used >> r & 1 ? label[r] : 0, aligned);
+      if (row + r < f.rows) store<Label>(to + r * b.mask_y, used >> r & 1 ? label[r] : 0, aligned);
     }
   }
 
@@ -392,14 +415,14 @@ class Tile {
     with_label(pixel_size(b.out), [&](auto tag) {
       using Bits = decltype(tag);
       for (int32_t r = 0; r < kBandRows; ++r) {
-        if (row + r >= rows || (wanted >> r & 1) == 0) continue;
+        if (row + r >= f.rows || (wanted >> r & 1) == 0) continue;
         store(to + r * b.image_y, static_cast<Bits>(used >> r & 1 ? v[r] : 0), aligned);
       }
     });
   }
 
   SASAUG_HD char* image_at(int32_t channel, int32_t column, int32_t row) const {
-    return images + (y0 + row) * b.image_y + (x0 + column) * b.image_x + channel * b.image_c;
+    return f.images + (f.y0 + row) * b.image_y + (f.x0 + column) * b.image_x + channel * b.image_c;
   }
 
   SASAUG_HD static bool is_aligned(const char* address, int64_t y, int64_t x, int64_t c,
@@ -408,32 +431,32 @@ class Tile {
   }
 
   SASAUG_HD bool source_aligned() const {
-    return is_aligned(source.image, source.image_y, source.image_x, source.image_c,
+    return is_aligned(f.source.image, f.source.image_y, f.source.image_x, f.source.image_c,
                       pixel_size(b.in));
   }
 
   SASAUG_HD bool images_aligned() const {
-    return is_aligned(images, b.image_y, b.image_x, b.image_c, pixel_size(b.out));
+    return is_aligned(f.images, b.image_y, b.image_x, b.image_c, pixel_size(b.out));
   }
 
   // ---- image ---------------------------------------------------------------------------------
 
   SASAUG_HD void resize_column(int32_t channel, int32_t column, int32_t row, const Tables& tables,
                                uint32_t* v) const {
-    const char* from = source.image + channel * source.image_c;
+    const char* from = f.source.image + channel * f.source.image_c;
     const bool aligned = source_aligned();
-    if (copied) {  // as they are, to the last bit of a NaN
-      from += tables.x.first[column] * source.image_x;
+    if (f.copied) {  // as they are, to the last bit of a NaN
+      from += tables.x.first[column] * f.source.image_x;
       with_label(pixel_size(b.in), [&](auto tag) {
         for (int32_t r = 0; r < kBandRows; ++r) {
-          const char* at = from + tables.y.first[row + r] * source.image_y;
+          const char* at = from + tables.y.first[row + r] * f.source.image_y;
           v[r] = static_cast<uint32_t>(load<decltype(tag)>(at, aligned));
         }
       });
       return;
     }
     float values[kBandRows];
-    if (antialias_x || antialias_y || !aligned) {
+    if (f.antialias_x || f.antialias_y || !aligned) {
       for (int32_t r = 0; r < kBandRows; ++r) values[r] = filtered(from, column, row + r, tables);
     } else {
       with_pixel(b.in, [&](auto tag) {
@@ -451,9 +474,9 @@ class Tile {
   template <class In>
   SASAUG_HD float bilinear_value(const char* from, int32_t column, int32_t row,
                                  const Tables& tables) const {
-    from += tables.y.first[row] * source.image_y + tables.x.first[column] * source.image_x;
-    const int64_t down = (tables.y.taps[row] - 1) * source.image_y;
-    const int64_t right = (tables.x.taps[column] - 1) * source.image_x;
+    from += tables.y.first[row] * f.source.image_y + tables.x.first[column] * f.source.image_x;
+    const int64_t down = (tables.y.taps[row] - 1) * f.source.image_y;
+    const int64_t right = (tables.x.taps[column] - 1) * f.source.image_x;
     auto value = [&](int64_t offset) { return Pixel<In>::load(load<In>(from + offset, true)); };
     const float v00 = value(0), v01 = value(right), v10 = value(down), v11 = value(down + right);
     return between(between(v00, v10, tables.y.weight[row]), between(v01, v11, tables.y.weight[row]),
@@ -471,10 +494,10 @@ class Tile {
     SASAUG_ROLLED
     for (int32_t tap = 0; tap < tables.x.taps[column]; ++tap) {
       const int64_t place = tables.x.first[column] + tap;
-      const float value = filtered_column(from + place * source.image_x, row, tables);
-      if (antialias_x) {
-        const int32_t u = x0 + column - t.x;
-        sum = sum + value * tap_weight(tables.x, column, tap, u, p.window.width, t.width);
+      const float value = filtered_column(from + place * f.source.image_x, row, tables);
+      if (f.antialias_x) {
+        const int32_t u = f.x0 + column - f.t.x;
+        sum = sum + value * tap_weight(tables.x, column, tap, u, f.p.window.width, f.t.width);
       } else {
         sum = tap == 0 ? value : lerp(sum, value, tables.x.weight[column]);
       }
@@ -487,13 +510,13 @@ class Tile {
     float sum = 0.0f;
     SASAUG_ROLLED
     for (int32_t tap = 0; tap < tables.y.taps[row]; ++tap) {
-      const char* at = from + (tables.y.first[row] + tap) * source.image_y;
+      const char* at = from + (tables.y.first[row] + tap) * f.source.image_y;
       float value = 0.0f;
       with_pixel(b.in, [&](auto type) {
         using In = decltype(type);
         value = Pixel<In>::load(load<In>(at, aligned));
       });
-      if (antialias_y) {
+      if (f.antialias_y) {
         sum = sum + value * triangle_y(row, tap, tables);
       } else {
         sum = tap == 0 ? value : lerp(sum, value, tables.y.weight[row]);
@@ -504,7 +527,7 @@ class Tile {
 
   SASAUG_HD float triangle_y(int32_t row, int32_t tap, const Tables& tables) const {
     if (tap < kTableTaps) return tables.triangle_y[row][tap];
-    return tap_weight(tables.y, row, tap, y0 + row - t.y, p.window.height, t.height);
+    return tap_weight(tables.y, row, tap, f.y0 + row - f.t.y, f.p.window.height, f.t.height);
   }
 
   SASAUG_HD void pack(const float* values, uint32_t* v) const {
@@ -522,13 +545,13 @@ class Tile {
 
   SASAUG_HD void draw(uint32_t block, uint32_t channel, float* n, uint32_t* word) const {
     int draws = 0;
-    Noises::visit(p.noise, [&](auto kind) { draws = decltype(kind)::draws; });
+    Noises::visit(f.p.noise, [&](auto kind) { draws = decltype(kind)::draws; });
     if (draws & kNormal) {
-      const Words w = philox4x32(counter(block, p.id, Purpose::normal, channel), b.seed);
+      const Words w = philox4x32(counter(block, f.p.id, Purpose::normal, channel), b.seed);
       for (int32_t r = 0; r < kBandRows; r += 2) normal_pair(w.w[r], w.w[r + 1], n[r], n[r + 1]);
     }
     if (draws & kUniform) {
-      const Words w = philox4x32(counter(block, p.id, Purpose::uniform, channel), b.seed);
+      const Words w = philox4x32(counter(block, f.p.id, Purpose::uniform, channel), b.seed);
       for (int32_t r = 0; r < kBandRows; ++r) word[r] = w.w[r];
     }
   }
@@ -536,7 +559,7 @@ class Tile {
   SASAUG_HD void add_noise(int32_t column, int32_t row, uint32_t roi) const {
     const float full = full_scale(b.out);
     const bool aligned = images_aligned();
-    const uint32_t block = noise_block((y0 + row) / kBandRows, x0 + column, b.w);
+    const uint32_t block = noise_block((f.y0 + row) / kBandRows, f.x0 + column, b.w);
     float n[kBandRows];
     uint32_t word[kBandRows];
     SASAUG_ROLLED
@@ -550,10 +573,10 @@ class Tile {
         }
       });
       if (channel == 0 || b.per_channel) draw(block, static_cast<uint32_t>(channel), n, word);
-      Noises::visit(p.noise, [&](auto noise) {
+      Noises::visit(f.p.noise, [&](auto noise) {
         using Kind = decltype(noise);
         Kind::template apply<kBandRows>(values, Random{n, word}, full,
-                                        Noise{p.strength, b.salt_vs_pepper});
+                                        Noise{f.p.strength, b.salt_vs_pepper});
       });
       for (int32_t r = 0; r < kBandRows; ++r) values[r] = clip(values[r], full);
       uint32_t v[kBandRows];
@@ -563,12 +586,7 @@ class Tile {
   }
 
   const Batch& b;
-  Source source;  // its addresses those of the window's first pixel
-  Sample p;
-  Rectangle t;  // the thumbnail
-  int32_t y0, x0, rows, columns;
-  char *images, *masks;
-  bool touched, copied, antialias_x, antialias_y;
+  const TileFacts& f;
 };
 
 }  // namespace SASAUG_VARIANT

@@ -51,20 +51,20 @@ template <class Share>
 void launch_pixels(const Share& share) {
   const Batch& b = share.batch;
   if (b.h == 0 || b.w == 0) return;
+  TileFacts facts;
   Tables tables;
   for (int64_t block = 0; block < kMostBlocks; ++block) {
     for (int64_t number = block; number < tile_count(b); number += kMostBlocks) {
       poison(tables);
-      auto tile = [&] {
-        const Tile::Place at = Tile::place(b, number);
-        return Tile(b, at, source_of(share, at.s), sample_of(share, at.s));
-      };
-      if (tile().plain()) {
-        every_thread(kTileThreads, [&](int32_t thread) { tile().fill_plain(thread); });
+      const TilePlace at = tile_place(b, number);
+      facts = tile_facts(b, at, source_of(share, at.s), sample_of(share, at.s));
+      const Tile tile(b, facts);
+      if (tile.plain()) {
+        every_thread(kTileThreads, [&](int32_t thread) { tile.fill_plain(thread); });
         continue;
       }
-      every_thread(kTileThreads, [&](int32_t thread) { tile().fill_tables(thread, tables); });
-      every_thread(kTileThreads, [&](int32_t thread) { tile().fill_pixels(thread, tables); });
+      every_thread(kTileThreads, [&](int32_t thread) { tile.fill_tables(thread, tables); });
+      every_thread(kTileThreads, [&](int32_t thread) { tile.fill_pixels(thread, tables); });
     }
   }
 }
