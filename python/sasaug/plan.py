@@ -26,16 +26,17 @@ class OnDevice:
     device: int
     buffer: Any  # uint8 [n * SAMPLE.itemsize], of the caller's library
     sizes: list[tuple[int, int]]  # of the images that they were drawn for
+    canvas: tuple[int, int]
     ragged: bool
     n: int
 
     def __len__(self) -> int:
         return self.n
 
-    def fits(self, masks: Stack) -> bool:
+    def fits(self, masks: Stack, canvas: tuple[int, int]) -> bool:
         """Whether they can be applied where they are, unread."""
-        return (self.device, self.n, self.ragged, self.sizes) == (
-            masks.device, masks.n, masks.ragged, masks.sizes,
+        return (self.device, self.n, self.ragged, self.sizes, self.canvas) == (
+            masks.device, masks.n, masks.ragged, masks.sizes, canvas,
         )  # fmt: skip
 
     def address(self) -> int:
@@ -46,13 +47,13 @@ class OnDevice:
         return self.frontend.to_numpy(self.buffer).view(SAMPLE)
 
 
-def empty_samples(masks: Stack) -> NDArray[Any] | OnDevice:
+def empty_samples(masks: Stack, canvas: tuple[int, int]) -> NDArray[Any] | OnDevice:
     """Room for one sample per mask, where the masks are."""
     if masks.device is None:
         return np.zeros(masks.n, SAMPLE)
     frontend, device = masks.frontend, masks.device
     buffer = frontend.empty((masks.n * SAMPLE.itemsize,), "uint8", device)
-    return OnDevice(frontend, device, buffer, masks.sizes, masks.ragged, masks.n)
+    return OnDevice(frontend, device, buffer, masks.sizes, canvas, masks.ragged, masks.n)
 
 
 class _Stored:
@@ -110,6 +111,9 @@ class Plan(_Stored):
         return self._head() == other._head() and self.rows() == other.rows()
 
     __hash__ = None  # type: ignore[assignment]  # it may be edited
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "stored": self.samples}  # its reader may have no GPU
 
     def __getitem__(self, which: slice | Sequence[int] | NDArray[Any]) -> Plan:
         """The plan of some of the samples: a slice, indices or a boolean array."""
@@ -211,7 +215,7 @@ class Plan(_Stored):
 
     def check(self, masks: Stack) -> None:
         """Raise ValueError unless the plan can be applied to images of these masks' sizes."""
-        if isinstance(self.stored, OnDevice) and self.stored.fits(masks):
+        if isinstance(self.stored, OnDevice) and self.stored.fits(masks, self.canvas):
             return
         height, width = self.canvas
         samples = self.samples

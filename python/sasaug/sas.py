@@ -255,7 +255,7 @@ class SAS:
             strengths,
         )
         plan = Plan(
-            samples=empty_samples(masks),  # type: ignore[arg-type]
+            samples=empty_samples(masks, canvas),  # type: ignore[arg-type]
             seed=checked_seed(seed, masks.frontend),
             canvas=canvas,
             antialias=self.antialias,
