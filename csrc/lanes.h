@@ -1,4 +1,4 @@
-// One job: the two steps that compilers do not turn into good CPU vectors by themselves.
+// One job: the steps that compilers do not turn into good CPU vectors by themselves.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
@@ -121,11 +121,15 @@ inline void interleave_16(const uint8_t* r0, const uint8_t* r1, const uint8_t* r
   const Pairs cd1 = (Pairs)__builtin_shufflevector(c, d, SASAUG_HIGH_BYTES);
 #undef SASAUG_LOW_BYTES
 #undef SASAUG_HIGH_BYTES
-  const Pairs out[4] = {__builtin_shufflevector(ab0, cd0, 0, 8, 1, 9, 2, 10, 3, 11),
-                        __builtin_shufflevector(ab0, cd0, 4, 12, 5, 13, 6, 14, 7, 15),
-                        __builtin_shufflevector(ab1, cd1, 0, 8, 1, 9, 2, 10, 3, 11),
-                        __builtin_shufflevector(ab1, cd1, 4, 12, 5, 13, 6, 14, 7, 15)};
-  memcpy(to, out, sizeof out);
+  // four stores: as one array the compiler builds it on the stack and waits to read it back wider
+  const Pairs out0 = __builtin_shufflevector(ab0, cd0, 0, 8, 1, 9, 2, 10, 3, 11);
+  const Pairs out1 = __builtin_shufflevector(ab0, cd0, 4, 12, 5, 13, 6, 14, 7, 15);
+  const Pairs out2 = __builtin_shufflevector(ab1, cd1, 0, 8, 1, 9, 2, 10, 3, 11);
+  const Pairs out3 = __builtin_shufflevector(ab1, cd1, 4, 12, 5, 13, 6, 14, 7, 15);
+  memcpy(to, &out0, 16);
+  memcpy(to + 16, &out1, 16);
+  memcpy(to + 32, &out2, 16);
+  memcpy(to + 48, &out3, 16);
 }
 #endif
 
@@ -181,6 +185,78 @@ inline Eight pair_at(const Four* from) {
   return v;
 }
 inline void put_pair(Eight v, Four* to) { memcpy(to, &v, sizeof v); }
+
+#ifdef SASAUG_LANES
+// As many neighbouring values as a vector holds, as floats. Compilers turn bytes into floats by way
+// of 16 bits, with twice the shuffles.
+#if defined(__AVX2__)
+constexpr int kValues = 8;
+typedef Eight Values;
+inline Values load_values(const uint8_t* from) {
+  return (Values)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from)));
+}
+inline Values load_values(const uint16_t* from) {
+  return (Values)_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)from)));
+}
+#else
+constexpr int kValues = 4;
+typedef Four Values;
+inline Values load_values(const uint8_t* from) {
+  int32_t bytes;
+  memcpy(&bytes, from, sizeof bytes);
+  const __m128i zero = _mm_setzero_si128();
+  const __m128i shorts = _mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), zero);
+  return (Values)_mm_cvtepi32_ps(_mm_unpacklo_epi16(shorts, zero));
+}
+inline Values load_values(const uint16_t* from) {
+  const __m128i shorts = _mm_loadl_epi64((const __m128i*)from);
+  return (Values)_mm_cvtepi32_ps(_mm_unpacklo_epi16(shorts, _mm_setzero_si128()));
+}
+#endif
+inline Values load_values(const float* from) {
+  Values v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+// Four rows of them to columns.
+inline void interleave_values(Values r0, Values r1, Values r2, Values r3, float* to) {
+#if defined(__AVX2__)
+#define SASAUG_LOW_FLOATS 0, 8, 1, 9, 4, 12, 5, 13
+#define SASAUG_HIGH_FLOATS 2, 10, 3, 11, 6, 14, 7, 15
+#define SASAUG_LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
+#define SASAUG_HIGH_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
+#else
+#define SASAUG_LOW_FLOATS 0, 4, 1, 5
+#define SASAUG_HIGH_FLOATS 2, 6, 3, 7
+#define SASAUG_LOW_PAIRS 0, 1, 4, 5
+#define SASAUG_HIGH_PAIRS 2, 3, 6, 7
+#endif
+  const Values a0 = __builtin_shufflevector(r0, r1, SASAUG_LOW_FLOATS);
+  const Values a1 = __builtin_shufflevector(r0, r1, SASAUG_HIGH_FLOATS);
+  const Values b0 = __builtin_shufflevector(r2, r3, SASAUG_LOW_FLOATS);
+  const Values b1 = __builtin_shufflevector(r2, r3, SASAUG_HIGH_FLOATS);
+  const Values c0 = __builtin_shufflevector(a0, b0, SASAUG_LOW_PAIRS);
+  const Values c1 = __builtin_shufflevector(a0, b0, SASAUG_HIGH_PAIRS);
+  const Values c2 = __builtin_shufflevector(a1, b1, SASAUG_LOW_PAIRS);
+  const Values c3 = __builtin_shufflevector(a1, b1, SASAUG_HIGH_PAIRS);
+#undef SASAUG_LOW_FLOATS
+#undef SASAUG_HIGH_FLOATS
+#undef SASAUG_LOW_PAIRS
+#undef SASAUG_HIGH_PAIRS
+#if defined(__AVX2__)
+  const Values out0 = __builtin_shufflevector(c0, c1, 0, 1, 2, 3, 8, 9, 10, 11);
+  const Values out1 = __builtin_shufflevector(c2, c3, 0, 1, 2, 3, 8, 9, 10, 11);
+  const Values out2 = __builtin_shufflevector(c0, c1, 4, 5, 6, 7, 12, 13, 14, 15);
+  const Values out3 = __builtin_shufflevector(c2, c3, 4, 5, 6, 7, 12, 13, 14, 15);
+#else
+  const Values out0 = c0, out1 = c1, out2 = c2, out3 = c3;
+#endif
+  memcpy(to, &out0, sizeof out0);
+  memcpy(to + kValues, &out1, sizeof out1);
+  memcpy(to + 2 * kValues, &out2, sizeof out2);
+  memcpy(to + 3 * kValues, &out3, sizeof out3);
+}
+#endif
 
 }  // namespace SASAUG_VARIANT
 }  // namespace sasaug

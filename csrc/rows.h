@@ -45,35 +45,41 @@ void separate(const Column<T>* __restrict from, int64_t width, T* __restrict r0,
   }
 }
 
+#ifdef SASAUG_LANES
+// Integers are finite, so that weight 0 needs no case of its own: a + (b - a) * 0 is a.
 template <class In>
-void lerp_rows(const In* __restrict upper, const In* __restrict lower, float weight, int64_t width,
-               float* __restrict to) {
-  if (weight > 0.0f) {
-    for (int64_t x = 0; x < width; ++x) {
-      const float a = Pixel<In>::load(upper[x]), b = Pixel<In>::load(lower[x]);
-      to[x] = lerp(a, b, weight);
+inline Values lerp_values(const In* upper, const In* lower, Values weight) {
+  const Values a = load_values(upper), b = load_values(lower);
+  const Values between = a + (b - a) * weight;
+  return Pixel<In>::integer ? between : where_positive(weight, between, a);
+}
+#endif
+
+// Four rows, each the lerp of two, as columns.
+template <class In>
+void lerp_rows(const In* const* upper, const In* const* lower, const float* weight, int64_t width,
+               Column<float>* __restrict to) {
+  int64_t x = 0;
+#ifdef SASAUG_LANES
+  const Values zero{};
+  const Values w0 = zero + weight[0], w1 = zero + weight[1];
+  const Values w2 = zero + weight[2], w3 = zero + weight[3];
+  const In *a0 = upper[0], *a1 = upper[1], *a2 = upper[2], *a3 = upper[3];
+  const In *b0 = lower[0], *b1 = lower[1], *b2 = lower[2], *b3 = lower[3];
+  for (; x + kValues <= width; x += kValues) {
+    interleave_values(lerp_values(a0 + x, b0 + x, w0), lerp_values(a1 + x, b1 + x, w1),
+                      lerp_values(a2 + x, b2 + x, w2), lerp_values(a3 + x, b3 + x, w3), to[x].row);
+  }
+#endif
+  for (; x < width; ++x) {
+    for (int32_t r = 0; r < kBandRows; ++r) {
+      const float a = Pixel<In>::load(upper[r][x]), b = Pixel<In>::load(lower[r][x]);
+      to[x].row[r] = weight[r] > 0.0f ? lerp(a, b, weight[r]) : a;
     }
-  } else {
-    for (int64_t x = 0; x < width; ++x) to[x] = Pixel<In>::load(upper[x]);
   }
 }
 
-// The same for integers, on rows interleaved before: smaller values to move.
-template <class In>
-void lerp_interleaved(const Column<In>* __restrict upper, const Column<In>* __restrict lower,
-                      const float* weight, int64_t width, Column<float>* __restrict to) {
-  const float w0 = weight[0], w1 = weight[1], w2 = weight[2], w3 = weight[3];
-  for (int64_t x = 0; x < width; ++x) {
-    const In *a = upper[x].row, *b = lower[x].row;
-    to[x].row[0] = lerp(Pixel<In>::load(a[0]), Pixel<In>::load(b[0]), w0);
-    to[x].row[1] = lerp(Pixel<In>::load(a[1]), Pixel<In>::load(b[1]), w1);
-    to[x].row[2] = lerp(Pixel<In>::load(a[2]), Pixel<In>::load(b[2]), w2);
-    to[x].row[3] = lerp(Pixel<In>::load(a[3]), Pixel<In>::load(b[3]), w3);
-  }
-}
-
-// to[x] = the lerp of two columns, `step` apart, the first at from + offset[x]. Integers are
-// finite, so that weight 0 needs no case of its own: a + (b - a) * 0 is a.
+// to[x] = the lerp of two columns, `step` apart, the first at from + offset[x].
 template <class In>
 void lerp_columns(const Four* __restrict from, const int64_t* __restrict offset,
                   const Four* __restrict weight, int64_t step, int64_t width, Four* __restrict to) {

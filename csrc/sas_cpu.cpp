@@ -263,8 +263,8 @@ class SampleRows {
   void vertical(int32_t plane) {
     const int64_t width = static_cast<int64_t>(p.window.width) * step;
     auto* columns = reinterpret_cast<Column<float>*>(scratch.columns);
-    float* const* to = scratch.lerped;
     if (antialias_y) {
+      float* const* to = scratch.float_row;
       for (int32_t r = 0; r < kBandRows; ++r) vertical_triangle<In>(plane, r);
       interleave(to[0], to[1], to[2], to[3], width, columns);
       return;
@@ -277,17 +277,15 @@ class SampleRows {
       lower[r] = source_row<In>(plane, at.second, 2 * r + 1);
       weight[r] = at.weight;
     }
-    if constexpr (Pixel<In>::integer) {
-      auto* above = reinterpret_cast<Column<In>*>(scratch.upper);
-      auto* below = reinterpret_cast<Column<In>*>(scratch.lower);
-      interleave(upper[0], upper[1], upper[2], upper[3], width, above);
-      interleave(lower[0], lower[1], lower[2], lower[3], width, below);
-      lerp_interleaved(above, below, weight, width, columns);
+    if constexpr (Pixel<In>::integer || sizeof(In) == sizeof(float)) {
+      lerp_rows(upper, lower, weight, width, columns);
     } else {
+      const float *above[kBandRows], *below[kBandRows];
       for (int32_t r = 0; r < kBandRows; ++r) {
-        lerp_rows(upper[r], lower[r], weight[r], width, to[r]);
+        above[r] = float_row(upper[r], 2 * r);
+        below[r] = float_row(lower[r], 2 * r + 1);
       }
-      interleave(to[0], to[1], to[2], to[3], width, columns);
+      lerp_rows(above, below, weight, width, columns);
     }
   }
 
@@ -297,7 +295,7 @@ class SampleRows {
     const int64_t width = static_cast<int64_t>(p.window.width) * step;
     const Triangle at = triangle(y, n_src, n_dst);
     const float sum = triangle_sum(y, at, n_src, n_dst);
-    float* __restrict to = scratch.lerped[r];
+    float* __restrict to = scratch.float_row[r];
     for (int64_t x = 0; x < width; ++x) to[x] = 0.0f;
     for (int64_t j = at.first; j < at.first + at.count; ++j) {
       const float weight = static_cast<float>(triangle_weight(y, j, n_src, n_dst)) / sum;
@@ -327,6 +325,15 @@ class SampleRows {
   const In* source_row(int32_t plane, int64_t y, int slot) {
     const char* from = window_image + y * source.image_y + plane * source.image_c;
     return contiguous<In>(from, source.image_x, source.image_c, step, slot);
+  }
+
+  // Shorter floats take some arithmetic to load: the compiler's vectors do that for whole rows.
+  template <class In>
+  const float* float_row(const In* __restrict row, int slot) {
+    float* __restrict to = scratch.float_row[slot];
+    const int64_t width = static_cast<int64_t>(p.window.width) * step;
+    for (int64_t x = 0; x < width; ++x) to[x] = Pixel<In>::load(row[x]);
+    return to;
   }
 
   template <class T>

@@ -35,13 +35,13 @@ inline int64_t pixel_bytes(PixelType type) {
 
 struct Scratch {
   char* source_row[2 * kBandRows];  // [window width * c] of the input's type, or of the mask's
-  float* lerped[kBandRows];         // [window width * c] rows after the vertical step
-  char *upper, *lower;              // [window width * c] columns of the input's type
-  Four *columns, *resized;          // [window width * c + c], [thumbnail width * c] columns
-  char* small;                      // [thumbnail width * c] columns of the output's type
-  int64_t *first, *taps;            // [thumbnail width * c] place in `columns`; antialias: how many
-  Four* weight4;                    // [thumbnail width * c] bilinear weights, four times each
-  float* weight;                    // [thumbnail width, taps] antialias
+  float*
+      float_row[2 * kBandRows];  // [window width * c] rows of shorter floats, or antialiased ones
+  Four *columns, *resized;       // [window width * c + c], [thumbnail width * c] columns
+  char* small;                   // [thumbnail width * c] columns of the output's type
+  int64_t *first, *taps;         // [thumbnail width * c] place in `columns`; antialias: how many
+  Four* weight4;                 // [thumbnail width * c] bilinear weights, four times each
+  float* weight;                 // [thumbnail width, taps] antialias
   char *mask_columns, *mask_small;  // [window width], [thumbnail width] columns of labels
   char* spare_row[kBandRows];       // [thumbnail width * c] of either's type
   int32_t* mask_x;                  // [thumbnail width] nearest-exact: column in the window
@@ -55,9 +55,7 @@ struct Scratch {
     const int64_t in = pixel_bytes(b.in), out = pixel_bytes(b.out), label = b.mask_bytes;
     const int64_t row_bytes = source_w * (b.c * in > label ? b.c * in : label);
     for (char*& row : source_row) row = arena.take<char>(row_bytes);
-    for (float*& row : lerped) row = arena.take<float>(source_w * b.c);
-    upper = arena.take<char>(source_w * b.c * in * kBandRows);
-    lower = arena.take<char>(source_w * b.c * in * kBandRows);
+    for (float*& row : float_row) row = arena.take<float>(source_w * b.c);
     columns = arena.take<Four>((source_w + 1) * b.c);
     resized = arena.take<Four>(thumbnail_w * b.c);
     small = arena.take<char>(thumbnail_w * b.c * out * kBandRows);
