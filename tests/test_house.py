@@ -17,7 +17,7 @@ import sasaug
 ROOT = Path(__file__).resolve().parents[1]
 CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "python" / "sasaug"
-HEADERS = ["platform", "philox", "draw", "pixel", "noise", "thumbnail", "plan", "sas", "table", "tile"]
+HEADERS = "platform philox draw pixel noise thumbnail plan sas table tile".split()
 
 needs_sources = pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not at hand")
 
