@@ -11,6 +11,7 @@ import functools
 import hashlib
 import importlib.machinery
 import importlib.util
+import os
 import shutil
 import subprocess
 import sys
@@ -368,6 +369,7 @@ def emulated_core(cache: Path) -> Any:
 
     folders = [ROOT / "csrc", sysconfig.get_path("include"), pybind11.get_include()]
     flags = ["-std=c++17", "-O1", "-g0", "-fPIC", "-fvisibility=hidden", "-ffp-contract=off"]
+    flags += os.environ.get("CXXFLAGS", "").split()  # a sanitizer's
     command = ["c++", *flags, *(f"-I{folder}" for folder in folders)]
     parts = [" ".join(command), pybind11.__version__, sys.version]
     parts += [file.read_text() for file in (*sorted((ROOT / "csrc").glob("*.h")), *UNITS)]
@@ -384,7 +386,7 @@ def emulated_core(cache: Path) -> Any:
         with ThreadPoolExecutor(2) as pool:
             list(pool.map(run, compiles))
         linked = module.with_name(f"{module.name}.part")
-        run(["c++", "-shared", *map(str, objects), "-o", str(linked), "-pthread"])
+        run(["c++", *flags, "-shared", *map(str, objects), "-o", str(linked), "-pthread"])
         linked.replace(module)
     spec = importlib.util.spec_from_file_location("sasaug_emulated._core", module)
     assert spec and spec.loader
@@ -509,5 +511,7 @@ def faces(only_gpu: bool = False) -> list[Any]:
         if library.gpu or not only_gpu:
             reason = library.missing()
             marks = [pytest.mark.skip(reason=reason)] if reason else []
+            if library.copies:
+                marks.append(pytest.mark.gpu)
             parameters.append(pytest.param(Face(library), id=library.name, marks=marks))
     return parameters
