@@ -112,6 +112,12 @@ def same_bytes(a: Any, b: Any) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
+def numpy_state() -> Any:
+    """Of numpy's shared generator: its place among the words, too."""
+    name, words, *rest = np.random.get_state()
+    return name, words.tolist(), rest
+
+
 def disc(n: int = 1, size: int = 64, radius: float = 0.35) -> Any:
     """Masks [n h w], a disc of 1 in the middle."""
     y, x = np.mgrid[:size, :size] - (size - 1) / 2

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 
 import sasaug
-from cases import Case, cases, disc, same_bytes
+from cases import Case, cases, disc, numpy_state, same_bytes
 from libraries import Exporter, Face
 from sasaug import frontends
 
@@ -304,7 +304,7 @@ def test_a_generator_of_another_library(face: Face):
 
 def states() -> list[object]:
     """Of every generator that a program shares."""
-    found = [random.getstate(), np.random.get_state()[1].tolist()]
+    found = [random.getstate(), numpy_state()]
     if torch := sys.modules.get("torch"):
         found.append(torch.get_rng_state().tolist())
         if torch.cuda.is_available():

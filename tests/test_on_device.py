@@ -146,6 +146,7 @@ def test_plans_for_another_device_are_read(gpu: Face):
     away = gpu.library.elsewhere
     with gpu.library.running():
         got = sasaug.apply(plan, away(gpu.to(images)), away(gpu.to(masks)))
+    assert isinstance(plan.stored, np.ndarray)
     assert same([gpu.back(a) for a in got], sasaug.apply(plan, images, masks))
 
 
