@@ -191,9 +191,9 @@ class SampleRows {
   // Where the band's mask row r is made: in place where that is an aligned, contiguous row.
   template <class Label>
   Label* mask_row(int32_t r) {
-    char* place = masks + (first_row + r) * b.mask_y;
+    char* place = masks ? masks + (first_row + r) * b.mask_y : nullptr;
     const bool direct =
-        masks && r < rows && b.mask_x == sizeof(Label) && aligned(place, sizeof(Label));
+        place && r < rows && b.mask_x == sizeof(Label) && aligned(place, sizeof(Label));
     return reinterpret_cast<Label*>(direct ? place : scratch.mask_row[r]);
   }
 

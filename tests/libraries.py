@@ -303,6 +303,9 @@ class EmulatedFrontend:
     def stream(self, device: int) -> int:
         return 0
 
+    def current(self, device: int) -> Any:
+        return contextlib.nullcontext()
+
     def empty(self, shape: Any, dtype: str, device: int | None) -> Any:
         n = int(np.prod(shape)) * np.dtype(dtype).itemsize
         assert device is not None

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import AbstractContextManager
 from functools import cache
 from typing import Any, Protocol
 
@@ -41,6 +42,9 @@ class Frontend(Protocol):
 
     def stream(self, device: int) -> int:
         """Address of the library's current stream on the device."""
+
+    def current(self, device: int) -> AbstractContextManager[Any]:
+        """Makes the device current for a while, as the library itself does it."""
 
     def empty(self, shape: tuple[int, ...], dtype: str, device: int | None) -> Any:
         """A new array, its elements not set."""
@@ -93,6 +97,9 @@ class Numpy:
     def stream(self, device: int) -> int:
         raise NotImplementedError
 
+    def current(self, device: int) -> AbstractContextManager[Any]:
+        raise NotImplementedError
+
     def empty(self, shape: tuple[int, ...], dtype: str, device: int | None) -> Any:
         try:
             return np.empty(shape, dtype)
@@ -123,8 +130,7 @@ class Cupy:
     channels = "last"
 
     def owns(self, array: Any) -> bool:
-        cupy = sys.modules.get("cupy")
-        return cupy is not None and isinstance(array, cupy.ndarray)
+        return _is("cupy", "ndarray", array)
 
     def check(self, array: Any, argument: str) -> None:
         pass
@@ -144,6 +150,10 @@ class Cupy:
 
     def stream(self, device: int) -> int:
         return int(sys.modules["cupy"].cuda.get_current_stream(device).ptr)
+
+    def current(self, device: int) -> AbstractContextManager[Any]:
+        context: AbstractContextManager[Any] = sys.modules["cupy"].cuda.Device(device)
+        return context
 
     def empty(self, shape: tuple[int, ...], dtype: str, device: int | None) -> Any:
         cupy = sys.modules["cupy"]
@@ -173,8 +183,7 @@ class Torch:
     channels = "first"
 
     def owns(self, array: Any) -> bool:
-        torch = sys.modules.get("torch")
-        return torch is not None and isinstance(array, torch.Tensor)
+        return _is("torch", "Tensor", array)
 
     def check(self, array: Any, argument: str) -> None:
         torch = sys.modules["torch"]
@@ -208,6 +217,10 @@ class Torch:
     def stream(self, device: int) -> int:
         return int(sys.modules["torch"].cuda.current_stream(device).cuda_stream)
 
+    def current(self, device: int) -> AbstractContextManager[Any]:
+        context: AbstractContextManager[Any] = sys.modules["torch"].cuda.device(device)
+        return context
+
     def empty(self, shape: tuple[int, ...], dtype: str, device: int | None) -> Any:
         torch = sys.modules["torch"]
         where = "cpu" if device is None else f"cuda:{device}"
@@ -230,6 +243,12 @@ class Torch:
         where = "cpu" if generator is None else generator.device
         number = torch.empty((), dtype=torch.int64, device=where).random_(generator=generator)
         return int(number)
+
+
+def _is(module: str, name: str, array: Any) -> bool:
+    """Of a library that is imported: one whose import failed half-way owns nothing."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(array, kind)
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -392,24 +393,25 @@ def launch(
         return  # nothing to do; and torch puts an array of nothing at address 0, which is no array
     labels = label_bits(plan.labels, masks.dtype)
     items, step = sources(images, masks)
-    where: Any = threads
-    if masks.device is not None:
-        where = (masks.device, masks.frontend.stream(masks.device))
-    _core.run(
-        masks.n,
-        (*plan.canvas, 1 if images is None else images.c),
-        types,
-        items,
-        step,
-        None if x is None else (x.frontend.address(x.arrays[0]), (x.step, *x.strides[0])),
-        None if y is None else (y.frontend.address(y.arrays[0]), (y.step, *y.strides[0][:2])),
-        plan.stored.address() if isinstance(plan.stored, OnDevice) else plan.stored,
-        plan.seed,
-        (plan.antialias, plan.per_channel, plan.salt_vs_pepper),
-        labels,
-        drawing,
-        where,
-    )
+    device = masks.device
+    where = threads if device is None else (device, masks.frontend.stream(device))
+    # choosing a device by CUDA itself would leave a context behind on the one chosen before
+    with nullcontext() if device is None else masks.frontend.current(device):
+        _core.run(
+            masks.n,
+            (*plan.canvas, 1 if images is None else images.c),
+            types,
+            items,
+            step,
+            None if x is None else (x.frontend.address(x.arrays[0]), (x.step, *x.strides[0])),
+            None if y is None else (y.frontend.address(y.arrays[0]), (y.step, *y.strides[0][:2])),
+            plan.stored.address() if isinstance(plan.stored, OnDevice) else plan.stored,
+            plan.seed,
+            (plan.antialias, plan.per_channel, plan.salt_vs_pepper),
+            labels,
+            drawing,
+            where,
+        )
 
 
 def apart_from(out: tuple[Any, Any], images: Any, masks: Any) -> tuple[Any, Any]:
