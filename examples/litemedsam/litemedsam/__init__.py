@@ -1,0 +1,1 @@
+"""One job: fine-tune LiteMedSAM on few ultrasound cases, with and without SAS augmentation."""
