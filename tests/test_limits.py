@@ -113,6 +113,21 @@ def test_area_of_wide_masks(face: Face, width):
         )
 
 
+@pytest.mark.parametrize("labels", [None, (1, 3)])
+@pytest.mark.parametrize("dtype", ["bool", "int16", "uint32", "int64"])
+def test_area_counts_every_pixel(face: Face, dtype, labels):
+    """The first and the last, whatever the row's length: one more or less would be seen."""
+    labels = labels and labels[: 1 if dtype == "bool" else 2]
+    for width in (*range(1, 40), 300, 1001):
+        mask = np.ones((3, width), dtype)
+        aug = face.SAS(p=1.0, small_fraction=1 - 0.5 / mask.size, labels=labels)
+        assert aug.plan(mask, seed=0).samples["transformed"][0]
+        for place in (0, -1):
+            less = mask.copy()
+            less.flat[place] = 0
+            assert not aug.plan(less, seed=0).samples["transformed"][0]
+
+
 def test_empty_window_and_thumbnail_with_antialias(face: Face):
     x = np.zeros((1, 0, 5), np.uint8)
     assert face.sas(x, x, seed=0, canvas=8, antialias=True)[0].shape == (1, 8, 8)
