@@ -19,6 +19,7 @@ from litemedsam.tables import bootstrap_mean, check_same_cases, scores
 
 RUNS = {"SAS": made_up(1, gain=0.1), "without SAS": made_up(2)}
 QUICK = {"resamples": 50}
+BEFORE = {key: matplotlib.rcParams[key] for key in figures.STYLE}
 
 
 def titles(figure) -> list[str]:
@@ -161,6 +162,19 @@ def test_overlays_mark_outlines_clicks_and_dice():
             assert x[0] <= box[:, 1].min() and box[:, 1].max() <= x[1]
 
 
+@pytest.mark.parametrize(
+    ("box", "window"),
+    [
+        ((40, 50, 59, 54), (29.5, 32, 40)),  # half its longer side on each side
+        ((100, 100, 101, 101), (84.5, 84.5, 32)),  # as if it had at least 16 pixels
+        ((0, 246, 9, 255), (-0.5, 223.5, 32)),  # as far as the image goes
+        ((10, 10, 250, 20), (-0.5, -0.5, 256)),
+    ],
+)
+def test_overlays_enlarge_the_surroundings_of_the_structure(box, window):
+    assert figures._window(box, margin=0.5, size=256) == window
+
+
 def test_overlays_of_a_box_and_of_an_empty_prediction():
     class Blind(Painter):
         def decode(self, embedding, points, boxes):
@@ -172,6 +186,17 @@ def test_overlays_of_a_box_and_of_an_empty_prediction():
     assert ax.get_xlabel() == "Dice 0.00" and len(ax.collections) == 1 and not ax.lines
     assert ax.patches[0].get_bbox().bounds == (3.5, 3.5, 20, 6)
     assert figure.get_suptitle() == "Predictions after a box."
+
+
+def test_overlays_do_not_mark_clicks_that_were_not_made():
+    class Perfect(Painter):
+        def decode(self, embedding, points, boxes):
+            return MASKS[:1, None].float() - 0.5, None
+
+    images = torch.rand(1, 3, SIDE, SIDE)
+    figure = figures.overlays_figure({"a": Perfect()}, images, MASKS[:1], ["a1"], clicks=3)
+    assert [text.get_text() for text in figure.axes[1].texts] == ["1"]
+    assert len(figure.axes[1].lines) == 1
 
 
 def test_tsne_places_every_image_and_names_what_made_it():
@@ -192,12 +217,11 @@ def test_tsne_places_every_image_and_names_what_made_it():
 
 
 def test_figures_are_saved_as_asked_and_leave_the_style_alone(tmp_path):
-    before = dict(matplotlib.rcParams)
     figure = figures.clicks_figure(RUNS, sizes=("all",), metrics=("dice",), **QUICK)
     paths = figures.save(figure, tmp_path / "new" / "fig.4", ("png", "pdf"), dpi=60)
     assert [path.name for path in paths] == ["fig.4.png", "fig.4.pdf"]
     assert paths[0].read_bytes().startswith(b"\x89PNG") and paths[1].read_bytes()[:4] == b"%PDF"
-    assert dict(matplotlib.rcParams) == before
+    assert {key: matplotlib.rcParams[key] for key in figures.STYLE} == BEFORE
     assert (
         "matplotlib.pyplot" not in sys.modules or not sys.modules["matplotlib.pyplot"].get_fignums()
     )

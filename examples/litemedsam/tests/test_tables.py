@@ -146,6 +146,13 @@ def test_comparison_is_paired():
         )
         assert row.difference == pytest.approx(np.mean(a) - np.mean(b))
         assert row.p == wilcoxon(a, b).pvalue
+    close = {"with": made_up(1, gain=0.003), "without": made_up(2)}
+    found_close = tables.compare(close, "with", "without", metrics=("dice",), **QUICK)
+    for row in found_close:
+        a, b = (scores(rows, row.test_set, size=row.size) for rows in close.values())
+        k = a.clicks.index(row.clicks)
+        assert row.p == wilcoxon(a.values[:, k], b.values[:, k]).pvalue
+    assert len({row.p for row in found_close}) > 6
     swapped = tables.compare(runs, "without", "with", sizes=("small",), metrics=("dice",), **QUICK)
     assert swapped[0].difference == pytest.approx(-found[0].difference)
 
@@ -229,6 +236,9 @@ def test_tables_are_written_as_csv_and_markdown(tmp_path):
     lines = tables.summary_markdown(found, clicks=(1, 3), note="Stand-in weights.").splitlines()
     assert lines[0] == "| Test set | Structures | n | Metric | Run | box | 1 click | 3 clicks |"
     cell = next(r for r in found if (r.run, r.test_set, r.clicks) == ("without", "two", 3))
+    assert [line.split(" | ")[0:5:4] for line in lines[2:6]] == [
+        [f"| {name}", run] for name in ("one", "two") for run in runs
+    ]
     assert lines[5].startswith("| two | small | 6 | Dice | without | ")
     assert lines[5].endswith(f"| {cell.mean:.3f} [{cell.low:.3f}, {cell.high:.3f}] |")
     assert lines[-1] == "Stand-in weights."
