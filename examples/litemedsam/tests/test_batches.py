@@ -158,6 +158,10 @@ def test_seeds_and_epochs_differ_and_validation_does_not(cases: list[Case]) -> N
     assert held_out.ids.tolist() == list(range(6))
     (other,) = Loaders(cases, cases, Augment("none", seed=9)).validation()
     assert same(held_out, other)
+    (untouched,) = Batches(Cases(cases), Augment("none"), range(6))
+    assert same(held_out, untouched)
+    # the darkest pixel of the picture is 0, not the padding beside it
+    assert held_out.images[0, 0, :120].min() == 0 and held_out.images[1, 0, :, :90].min() == 0
 
 
 # ---- what a batch is -----------------------------------------------------------------------------

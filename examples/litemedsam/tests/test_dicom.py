@@ -120,6 +120,12 @@ def test_without_content_the_window_is_everything(tmp_path: Path, value: int) ->
     assert (scan.window, scan.source) == ((0, 0, 30, 20), "whole")
 
 
+def test_a_speck_is_no_content(tmp_path: Path) -> None:
+    pixels = np.zeros((60, 80), np.uint8)
+    pixels[20:24, 20:24] = 200
+    assert dicom.read(write(tmp_path / "a.dcm", pixels)).source == "whole"
+
+
 # ---- pixels --------------------------------------------------------------------------------------
 
 
