@@ -39,7 +39,6 @@ cuda_available = _core.cuda_available
 globals().update({name: noise_function(name) for name in NOISES})
 
 
-
 def __getattr__(name: str) -> Any:
     if name == "torch":  # imports torch itself, so not before someone asks for it
         return importlib.import_module("sasaug.torch")
