@@ -216,7 +216,9 @@ def measure(n: int, size: int, dtype: str, device: str, seconds: float) -> None:
     x, y = batch(n, size, dtype, device)
     moved = 2 * (x.numel() * x.element_size() + y.numel() * y.element_size())
     print(f"\n## {n} x {size} x {size}, {dtype}\n")
-    print("| | time (us) | GB/s | times the copy | device (us) | GB/s | of the copy's | host (us) |")
+    print(
+        "| | time (us) | GB/s | times the copy | device (us) | GB/s | of the copy's | host (us) |"
+    )
     print("|---|---|---|---|---|---|---|---|")
     roof = device_roof = math.nan
     for name, make in CONTENDERS.items():
