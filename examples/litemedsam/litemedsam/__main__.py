@@ -61,7 +61,7 @@ def train(
         bool, typer.Option("--gpu-augment", help="Augment after the copy, on the GPU.")
     ] = False,
     validation: Annotated[float, typer.Option(help="Share of the patients to validate on.")] = 0.2,
-    most_cases: Annotated[int, typer.Option(help="Use the first so many of each; 0: all.")] = 0,
+    most_cases: Annotated[int, typer.Option(help="Use so many of each, spread evenly; 0: all.")] = 0,
     epochs: int = training.Recipe.epochs,
     batch_size: Annotated[int, typer.Option(help="Over all ranks.")] = training.Recipe.batch_size,
     learning_rate: float = training.Recipe.learning_rate,
@@ -122,7 +122,7 @@ def evaluate(
     device: str = "auto",
     batch_size: int = 8,
     workers: Workers = 2,
-    most_cases: Annotated[int, typer.Option(help="Use the first so many of each; 0: all.")] = 0,
+    most_cases: Annotated[int, typer.Option(help="Use so many of each, spread evenly; 0: all.")] = 0,
     seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Evaluate again what is there.")] = False,
 ) -> None:
@@ -131,7 +131,7 @@ def evaluate(
         device = "cuda" if torch.cuda.is_available() else "cpu"
     model, size = load_run(run, config, device)
     sets = {
-        folder.name: Labelled(first(read_manifest(folder), most_cases), size, batch_size, workers)
+        folder.name: Labelled(some(read_manifest(folder), most_cases), size, batch_size, workers)
         for folder in data
     }
     evaluation.evaluate_run(
@@ -173,8 +173,9 @@ def build(config: str) -> LiteMedSAM:
     return LiteMedSAM(CONFIGS[config])
 
 
-def first(cases: list[Any], most: int) -> list[Any]:
-    return cases[:most] if most else cases
+def some(cases: list[Any], most: int) -> list[Any]:
+    """So many of the cases, spread evenly over their order; 0: all."""
+    return cases if most in (0, len(cases)) else cases[:: max(1, len(cases) // most)][:most]
 
 
 def split_folders(
@@ -184,7 +185,7 @@ def split_folders(
     fitting: list[Any] = []
     held_out: list[Any] = []
     for folder in folders:
-        parts = split(first(read_manifest(folder), most), (1 - validation, validation), seed)
+        parts = split(some(read_manifest(folder), most), (1 - validation, validation), seed)
         fitting += parts[0]
         held_out += parts[1]
     return fitting, held_out
