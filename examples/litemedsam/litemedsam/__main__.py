@@ -61,7 +61,9 @@ def train(
         bool, typer.Option("--gpu-augment", help="Augment after the copy, on the GPU.")
     ] = False,
     validation: Annotated[float, typer.Option(help="Share of the patients to validate on.")] = 0.2,
-    most_cases: Annotated[int, typer.Option(help="Use so many of each, spread evenly; 0: all.")] = 0,
+    most_cases: Annotated[
+        int, typer.Option(help="Use so many of each, spread evenly; 0: all.")
+    ] = 0,
     epochs: int = training.Recipe.epochs,
     batch_size: Annotated[int, typer.Option(help="Over all ranks.")] = training.Recipe.batch_size,
     learning_rate: float = training.Recipe.learning_rate,
@@ -122,7 +124,9 @@ def evaluate(
     device: str = "auto",
     batch_size: int = 8,
     workers: Workers = 2,
-    most_cases: Annotated[int, typer.Option(help="Use so many of each, spread evenly; 0: all.")] = 0,
+    most_cases: Annotated[
+        int, typer.Option(help="Use so many of each, spread evenly; 0: all.")
+    ] = 0,
     seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Evaluate again what is there.")] = False,
 ) -> None:
