@@ -117,7 +117,7 @@ def op_samples():
     windows = torch.tensor([[0, 0, 9, 9]] * 4)
     yield (
         torch.ops.sasaug.sas.default,
-        ([last[0]], [masks], False, texts[1], -1, last[1], windows, torch.float32),
+        ([last[0]], [masks], False, texts[1], -1, None, last[1], windows, torch.float32),
     )
     ragged = [images[0, 0].float() / 255, images[1, 1, :20].float() / 255]
     yield (
@@ -126,13 +126,16 @@ def op_samples():
     )
     yield (
         torch.ops.sasaug.thumbnail.default,
-        (images, masks, torch.tensor([9, 8, 7, 40]), "random", [40, 50], None, True, 5),
+        (images, masks, torch.tensor([9, 8, 7, 40]), "random", 5, None, None, [40, 50], None, True),
     )
     floats = images.float() / 255
-    yield torch.ops.sasaug.thumbnail.default, (floats, masks, torch.tensor(9), "center")
+    yield (
+        torch.ops.sasaug.thumbnail.default,
+        (floats, masks, torch.tensor(9), "center", 0, torch.tensor(2**62)),
+    )
     yield (
         torch.ops.sasaug.noise.default,
-        (images, masks, "speckle", torch.tensor(0.1), 5, None, [1], True, 0.5, torch.float16),
+        (images, masks, "speckle", torch.tensor(0.1), 5, None, None, [1], True, 0.5, torch.float16),
     )
 
 
@@ -161,19 +164,26 @@ def test_compiles_to_one_graph(backend):
         assert same(compiled(images[:few], masks[:few], 1), step(images[:few], masks[:few], 1))
 
 
-def test_compiled_calls_without_a_seed_differ():
+@pytest.mark.parametrize("backend", ["inductor", "aot_eager_decomp_partition"])
+def test_compiled_calls_without_a_seed_differ(backend):
+    """Also where a graph that is to be differentiated merges what it takes for the same."""
     images, masks = batch()
     augment = sasaug.torch.SAS(p=1.0)
-    twice = torch.compile(
-        lambda i, m: (augment(i, m)[0], augment(i, m)[0]), fullgraph=True, backend="inductor"
-    )
-    first, second = twice(images, masks)
+    weight = torch.ones((), requires_grad=True)
+
+    def twice(images, masks):
+        return weight * augment(images, masks)[0].float(), weight * augment(images, masks)[
+            0
+        ].float()
+
+    compiled = torch.compile(twice, fullgraph=True, backend=backend)
+    first, second = compiled(images, masks)
     assert not torch.equal(first, second)
-    assert not torch.equal(twice(images, masks)[0], first)
+    assert not torch.equal(compiled(images, masks)[0], first)
     torch.manual_seed(1)
-    one = twice(images, masks)
+    one = compiled(images, masks)
     torch.manual_seed(1)
-    assert same(twice(images, masks), one)
+    assert same(compiled(images, masks), one)
 
 
 def test_compiles_ragged_lists_and_evaluation():

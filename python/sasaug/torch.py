@@ -29,17 +29,14 @@ def _settings(text: str) -> Settings:
     return Settings.from_json(text)
 
 
-# A seed that is not given is drawn when the op runs: the tag keeps compilers from merging calls.
-_TAGS = (torch.Tag.nondeterministic_seeded,)
-
-
-@torch.library.custom_op("sasaug::sas", mutates_args=(), tags=_TAGS)
+@torch.library.custom_op("sasaug::sas", mutates_args=())
 def _sas(
     images: list[Tensor],
     masks: list[Tensor],
     ragged: bool,
     settings: str,
-    seed: int | None = None,
+    seed: int,
+    drawn: Tensor | None = None,
     ids: Tensor | None = None,
     windows: Tensor | None = None,
     dtype: torch.dtype | None = None,
@@ -48,7 +45,7 @@ def _sas(
         return _settings(settings)(
             images if ragged else images[0],
             masks if ragged else masks[0],
-            seed=_unsigned(seed),
+            seed=_unsigned(seed, drawn),
             ids=ids,
             windows=windows,
             dtype=dtype,
@@ -61,7 +58,8 @@ def _(
     masks: list[Tensor],
     ragged: bool,
     settings: str,
-    seed: int | None = None,
+    seed: int,
+    drawn: Tensor | None = None,
     ids: Tensor | None = None,
     windows: Tensor | None = None,
     dtype: torch.dtype | None = None,
@@ -74,17 +72,18 @@ def _(
     )
 
 
-@torch.library.custom_op("sasaug::thumbnail", mutates_args=(), tags=_TAGS)
+@torch.library.custom_op("sasaug::thumbnail", mutates_args=())
 def _thumbnail(
     images: Tensor,
     masks: Tensor,
     size: Tensor,
     position: str,
+    seed: int,
+    drawn: Tensor | None = None,
+    ids: Tensor | None = None,
     canvas: list[int] | None = None,
     windows: Tensor | None = None,
     antialias: bool = False,
-    seed: int | None = None,
-    ids: Tensor | None = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -97,7 +96,7 @@ def _thumbnail(
             canvas=None if canvas is None else (canvas[0], canvas[1]),
             windows=windows,
             antialias=antialias,
-            seed=_unsigned(seed),
+            seed=_unsigned(seed, drawn),
             ids=ids,
             dtype=dtype,
             channels=channels,
@@ -110,11 +109,12 @@ def _(
     masks: Tensor,
     size: Tensor,
     position: str,
+    seed: int,
+    drawn: Tensor | None = None,
+    ids: Tensor | None = None,
     canvas: list[int] | None = None,
     windows: Tensor | None = None,
     antialias: bool = False,
-    seed: int | None = None,
-    ids: Tensor | None = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -124,13 +124,14 @@ def _(
     )
 
 
-@torch.library.custom_op("sasaug::noise", mutates_args=(), tags=_TAGS)
+@torch.library.custom_op("sasaug::noise", mutates_args=())
 def _noise(
     images: Tensor,
     masks: Tensor,
     kind: str,
     strength: Tensor,
-    seed: int | None = None,
+    seed: int,
+    drawn: Tensor | None = None,
     ids: Tensor | None = None,
     labels: list[int] | None = None,
     per_channel: bool = False,
@@ -143,7 +144,7 @@ def _noise(
             images,
             masks,
             strength,
-            seed=_unsigned(seed),
+            seed=_unsigned(seed, drawn),
             ids=ids,
             labels=labels,
             per_channel=per_channel,
@@ -160,7 +161,8 @@ def _(
     masks: Tensor,
     kind: str,
     strength: Tensor,
-    seed: int | None = None,
+    seed: int,
+    drawn: Tensor | None = None,
     ids: Tensor | None = None,
     labels: list[int] | None = None,
     per_channel: bool = False,
@@ -265,7 +267,7 @@ class SAS(nn.Module):
             list(masks) if not isinstance(masks, Tensor) else [masks],
             ragged,
             self._training if self.training else self._evaluation,
-            _signed(seed),
+            *_seed(seed),
             _tensor(ids),
             _tensor(windows),
             dtype,
@@ -308,8 +310,8 @@ def thumbnail(
     """:func:`sasaug.thumbnail` for tensors, as an op that compilers trace."""
     sides = [canvas, canvas] if isinstance(canvas, int) else canvas
     x, y = torch.ops.sasaug.thumbnail(
-        images, masks, _tensor(size), position, None if sides is None else list(sides),
-        _tensor(windows), antialias, _signed(seed), _tensor(ids), dtype, channels,
+        images, masks, _tensor(size), position, *_seed(seed), _tensor(ids),
+        None if sides is None else list(sides), _tensor(windows), antialias, dtype, channels,
     )  # fmt: skip
     return x, y
 
@@ -334,7 +336,7 @@ def noise(
     """
     strengths = strength if isinstance(strength, Tensor) else torch.tensor(strength).float()
     noisy: Tensor = torch.ops.sasaug.noise(
-        images, masks, kind, strengths, _signed(seed), _tensor(ids),
+        images, masks, kind, strengths, *_seed(seed), _tensor(ids),
         None if labels is None else list(labels), per_channel, salt_vs_pepper, dtype, channels,
     )  # fmt: skip
     return noisy
@@ -364,16 +366,20 @@ def _tensor(values: Any) -> Tensor | None:
     return torch.as_tensor(values)
 
 
-def _signed(seed: int | torch.Generator | None) -> int | None:
-    """An op's integers are signed: the same 64 bits."""
+def _seed(seed: int | torch.Generator | None) -> tuple[int, Tensor | None]:
+    """An op's ``seed`` and ``drawn``: 64 bits as a signed integer, or as a tensor.
+
+    What is not given is drawn in the graph, by torch's own op: a compiler merges two calls of ours
+    that have the same arguments, but never two of its own draws.
+    """
     if seed is None:
-        return None
+        return 0, torch.randint(0, 2**63 - 1, (), dtype=torch.int64, device="cpu")
     if not isinstance(seed, int):
         seed = checked_seed(seed, TORCH)
     if not 0 <= seed < 2**64:
         raise ValueError(f"seed must be in [0, 2^64), got {seed}")
-    return seed - 2**64 if seed >= 2**63 else seed
+    return seed - 2**64 if seed >= 2**63 else seed, None
 
 
-def _unsigned(seed: int | None) -> int | None:
-    return None if seed is None else seed % 2**64
+def _unsigned(seed: int, drawn: Tensor | None) -> int:
+    return (seed if drawn is None else int(drawn)) % 2**64
