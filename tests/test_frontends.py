@@ -359,3 +359,23 @@ def test_numpys_seeds_come_from_the_system():
     before = states()
     sasaug.SAS().plan(masks)
     assert states() == before
+
+
+def test_a_library_whose_import_failed_is_none():
+    """What a failed import may leave in sys.modules owns no array and stops no other's call."""
+    code = """if True:
+        import sys, types, numpy as np, sasaug
+        sys.modules["cupy"] = sys.modules["torch"] = types.ModuleType("half")
+        x = np.zeros((1, 8, 8), np.uint8)
+        sasaug.sas(x, x, seed=1, ids=[1])
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.skipif(sasaug.cuda_available(), reason="there is a GPU")
+def test_a_cuda_call_without_a_gpu_is_one_clear_error():
+    source = [(0, (8, 1, 1), 0, (8, 1), (8, 8))]
+    how = (False, False, 0.5), (), ((0.03, 1.0, True, None, 0, ()), None, None, None, None), (0, 0)
+    with pytest.raises(RuntimeError, match=r"cudaError\w+, |built without CUDA"):
+        sasaug._core.run(1, (8, 8, 1), (0, 0, 1), source, (64, 64), None, None, 0, 1, *how)
