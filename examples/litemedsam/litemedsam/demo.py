@@ -27,7 +27,7 @@ NOTE = "Demonstration: a tiny model trained from scratch for minutes."
 
 
 def run(
-    out: Path, data: Path | None = None, seed: int = 0, epochs: int = 10, pictures_of_each: int = 48
+    out: Path, data: Path | None = None, seed: int = 0, epochs: int = 20, pictures_of_each: int = 48
 ) -> str:
     """Prepare, train with and without SAS, evaluate, and report; returns the table.
 

@@ -112,6 +112,37 @@ def test_a_frozen_encoder_stays(folder, tmp_path):
     assert changed and not any(name.startswith("image_encoder") for name in changed)
 
 
+class TakesAll(torch.nn.Module):
+    """A model that predicts the whole image, and notes what it is asked."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_encoder = torch.nn.Identity()
+        self.bias = torch.nn.Parameter(torch.ones(()))
+        self.asked: list[tuple] = []
+
+    def encode(self, images):
+        return images
+
+    def decode(self, embedding, points=None, boxes=None):
+        self.asked.append(points)
+        return self.bias.expand(len(embedding), 1, *embedding.shape[-2:]), self.bias
+
+
+def test_a_dialogue_keeps_its_clicks_and_answers_the_prediction():
+    model, masks = TakesAll(), torch.zeros(2, 32, 32, dtype=torch.uint8)
+    masks[:, 8:20, 8:20] = 1
+    dialogue = Prompted(model, Recipe(clicks=3))
+    dialogue(torch.zeros(2, 3, 32, 32), masks, torch.Generator().manual_seed(0))
+    (first, _), (second, _), (third, labels) = model.asked
+    assert [points.shape for points in (first, second, third)] == [(2, k, 2) for k in (1, 2, 3)]
+    assert torch.equal(third[:, :1], first) and torch.equal(third[:, :2], second)
+    assert labels.tolist() == [[1, 0, 0]] * 2  # all was predicted: what is left is too much
+    for k, label in enumerate((1, 0, 0)):
+        x, y = third[:, k].long().T
+        assert (masks[range(2), y, x] == label).all()
+
+
 @pytest.mark.parametrize("prompt", ["click", "box"])
 def test_gradients_reach_the_whole_model(folder, prompt):
     model = LiteMedSAM(CONFIGS["tiny"])
