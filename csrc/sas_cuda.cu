@@ -55,8 +55,7 @@ __global__ void __launch_bounds__(kPlanThreads) plan(const __grid_constant__ Sha
   for (int64_t s = blockIdx.x; s < b.n; s += gridDim.x) {
     const Source source = source_of(share, s);
     const int64_t enough = enough_area(share.drawing.settings, source);
-    if (thread < 2)
-      drawn[thread] = draw_one(share, s, source, thread * int64_t{source.h} * source.w);
+    if (thread < 2) drawn[thread] = draw_one(share, s, source, roi_of(source, thread == 1));
     int64_t area = 0;
     if (warp > 0 && enough >= 0) area = roi_part(source, b, thread - kWarp, kPlanThreads - kWarp);
     for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) {

@@ -95,10 +95,10 @@ class Numpy:
         return None
 
     def stream(self, device: int) -> int:
-        raise NotImplementedError
+        raise NotImplementedError  # these arrays have no device: nobody asks
 
     def current(self, device: int) -> AbstractContextManager[Any]:
-        raise NotImplementedError
+        raise NotImplementedError  # as above
 
     def empty(self, shape: tuple[int, ...], dtype: str, device: int | None) -> Any:
         try:
@@ -245,9 +245,13 @@ class Torch:
         return int(number)
 
 
+def _loaded(module: str, name: str) -> Any:
+    """What a library calls so, if it is imported: an import that failed half-way leaves None."""
+    return getattr(sys.modules.get(module), name, None)
+
+
 def _is(module: str, name: str, array: Any) -> bool:
-    """Of a library that is imported: one whose import failed half-way owns nothing."""
-    kind = getattr(sys.modules.get(module), name, None)
+    kind = _loaded(module, name)
     return kind is not None and isinstance(array, kind)
 
 
@@ -269,8 +273,8 @@ def adopt(array: Any, argument: str) -> tuple[Frontend, Any]:
             frontend.check(array, argument)
             return frontend, array
     on_gpu = hasattr(array, "__cuda_array_interface__")
-    if on_gpu and "cupy" in sys.modules:  # waits for the stream that the interface names
-        return CUPY, sys.modules["cupy"].asarray(array)
+    if on_gpu and (asarray := _loaded("cupy", "asarray")):
+        return CUPY, asarray(array)  # waits for the stream that the interface names
     if hasattr(array, "__dlpack__") and hasattr(array, "__dlpack_device__"):
         return _through_dlpack(array, argument)
     names = ", ".join(frontend.name for frontend in FRONTENDS)
@@ -289,9 +293,9 @@ def _through_dlpack(array: Any, argument: str) -> tuple[Frontend, Any]:
     elif device == CUDA:
         readers = [(CUPY, "cupy"), (TORCH, "torch")]
     for frontend, module in readers:
-        if module in sys.modules:
+        if from_dlpack := _loaded(module, "from_dlpack"):
             try:
-                return frontend, sys.modules[module].from_dlpack(array)
+                return frontend, from_dlpack(array)
             except (BufferError, RuntimeError, TypeError, ValueError) as error:
                 raise TypeError(
                     f"{argument} must be an array that {module}.from_dlpack takes, got {error}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -47,7 +47,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
     config: Annotated[str, typer.Option(help=f"{', '.join(CONFIGS)}.")] = "full",
     weights: Annotated[
-        Optional[Path],  # noqa: UP045  # typer reads the annotation at run time
+        Path | None,
         typer.Option(help="lite_medsam.pth, mobile_sam.pt or a run's best.pt."),
     ] = None,
     sas: Annotated[str, typer.Option(help=f"{', '.join(MODES)}.")] = "both",
@@ -159,7 +159,7 @@ def figures(
 def demo(
     out: Annotated[Path, typer.Argument(help="A new folder.")] = Path("demo"),
     data: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(help="A prepared folder; default: simulated ultrasound."),
     ] = None,
     seed: Seed = 0,

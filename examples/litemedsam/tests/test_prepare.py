@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -150,11 +151,11 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
     root = made_up(tmp_path / "in")
     calls = []
 
-    def interrupted(*arguments: object) -> object:
+    def interrupted(*arguments: Any) -> object:
         calls.append(arguments)
         if len(calls) > 1:
             raise KeyboardInterrupt
-        return shrink(*arguments)  # type: ignore[arg-type]
+        return shrink(*arguments)
 
     monkeypatch.setattr(module, "shrink", interrupted)
     with pytest.raises(KeyboardInterrupt):

@@ -14,7 +14,7 @@ dimensions: RegionSpatialFormat 1 (2D) and RegionDataType 1 (tissue). Real files
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,7 +125,7 @@ def without_copies(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def largest_region(
-    regions: list[tuple[int, int, int, int]], width: int, height: int
+    regions: Sequence[Sequence[int]], width: int, height: int
 ) -> tuple[int, int, int, int] | None:
     """The window (x, y, width, height) of the largest of (x0, y0, x1, y1), corners included.
 
@@ -207,7 +207,7 @@ def _window(scan: Any, path: Path | str) -> tuple[tuple[int, int, int, int], str
         if region.get("RegionSpatialFormat") == 1 and region.get("RegionDataType") == 1
         and all(corner in region for corner in corners)
     ]  # fmt: skip
-    window = largest_region(regions, width, height)  # type: ignore[arg-type]
+    window = largest_region(regions, width, height)
     if window:
         return window, "region"
     window = _content(scan, path)
