@@ -1,7 +1,7 @@
 // One job: the whole operation for every pixel, on the GPU, on the caller's stream.
 //
-// Loops, launches and their errors only: what a thread does is in tile.h. Nothing is allocated,
-// copied or waited for, so that the launches may be captured in a CUDA graph.
+// Loops, launches and their errors only: what a thread does is in area.h and tile.h. Nothing is
+// allocated, copied or waited for, so that the launches may be captured in a CUDA graph.
 // SPDX-License-Identifier: Apache-2.0
 #include <cuda_runtime_api.h>
 
