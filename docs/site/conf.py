@@ -1,0 +1,66 @@
+"""One job: how the documentation site is built: ``sphinx-build -W -c docs/site docs build/site``.
+
+Nothing is fetched: the theme brings its style sheets and uses the reader's own fonts, formulas
+become MathML, and the pictures are drawn here.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import pictures
+import sasaug
+
+project = "sasaug"
+author = "the sasaug authors"
+version = release = sasaug.__version__
+html_title = f"sasaug {release}"
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml"]
+myst_enable_extensions = ["dollarmath"]
+myst_heading_anchors = 3
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+exclude_patterns = ["site", "README.md"]
+
+autodoc_typehints = "none"  # the docstrings say more: shapes, dtypes, ranges
+autodoc_member_order = "bysource"
+napoleon_use_rtype = False
+add_module_names = False
+default_role = "code"
+
+html_theme = "furo"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sphinx = False
+
+# pages that the repository keeps beside docs/; the site has them as pages of its own
+BESIDE = {"../CONTRIBUTING.md": "contributing.md", "../CHANGELOG.md": "changelog.md"}
+
+
+def link_pages(app: Any, name: str, source: list[str]) -> None:
+    """Lead links to pages beside docs/ to their copies in the site."""
+    for beside, page in BESIDE.items():
+        source[0] = source[0].replace(f"]({beside}", f"]({page}")
+
+
+def drop_empty_globs(app: Any, name: str, source: list[str]) -> None:
+    """Leave out of the home page's contents what matches no page."""
+    if name == "index":
+        there = [
+            line
+            for line in source[0].splitlines()
+            if not line.endswith("*") or any(Path(app.srcdir).glob(f"{line}.md"))
+        ]
+        source[0] = "\n".join(there)
+
+
+def setup(app: Any) -> None:
+    """Draw the pictures before the pages are read."""
+    app.connect("builder-inited", lambda app: pictures.draw(Path(app.srcdir) / "drawn"))
+    app.connect("source-read", link_pages)
+    app.connect("source-read", drop_empty_globs)
