@@ -177,12 +177,13 @@ def test_killed_run_resumes_to_the_same_tree(tmp_path):
     options = ["--copies", 8, "--jobs", 2, "--preview"]
     assert start(*arguments(tmp_path, tmp_path / "whole"), *options).wait(60) == 0
     broken = [*arguments(tmp_path, tmp_path / "broken"), *options]
-    journal, killed = tmp_path / "broken/.journal.jsonl", 0
+    journals, killed = tmp_path / "broken/.sasaug", 0
     for lines in (1, 7, 15):
         process = start(*broken)
         deadline = time.monotonic() + 30
         while process.poll() is None and time.monotonic() < deadline:
-            if journal.exists() and journal.read_bytes().count(b"\n") >= lines:
+            written = [path.read_bytes() for path in journals.glob("journal-*.jsonl")]
+            if b"".join(written).count(b"\n") >= lines:
                 process.send_signal(signal.SIGKILL)
                 break
             time.sleep(0.001)

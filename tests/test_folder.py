@@ -19,7 +19,7 @@ pytest.importorskip("cv2", reason="needs the extra `cli`")
 pytest.importorskip("PIL", reason="needs the extra `cli`")
 
 from pictures import disc, load, picture, tree, write
-from sasaug.folder import Job, expand, expansion, ledger, sample_id
+from sasaug.folder import Job, copies, expand, ledger, sample_id
 
 EVERY = sasaug.SAS(p=1.0, apply_to="all")
 
@@ -27,6 +27,10 @@ EVERY = sasaug.SAS(p=1.0, apply_to="all")
 def table(out):
     with (out / "manifest.csv").open(encoding="utf-8", newline="") as lines:
         return list(csv.DictReader(lines))
+
+
+def journals(out):
+    return sorted((out / ".sasaug").glob("journal-*.jsonl"))
 
 
 @pytest.fixture
@@ -59,7 +63,7 @@ def test_manifest_says_what_was_done(job):
     expand(job)
     rows = table(job.out)
     assert [row["image"] for row in rows] == sorted(row["image"] for row in rows)
-    assert set(rows[0]) == set(ledger.COLUMNS)
+    assert set(rows[0]) == set(ledger.FILES.columns)
     row = rows[4]
     plan = EVERY.plan(disc()[None], seed=7, ids=np.array([int(row["id"])], np.uint64)).rows()[0]
     assert row["image"] == "images/a/case 2_001.png"
@@ -128,7 +132,7 @@ def test_fewer_copies_are_the_first_of_more(job, tmp_path):
 
 def test_outputs_do_not_depend_on_the_batch(job, tmp_path, monkeypatch):
     expand(job)
-    monkeypatch.setattr(expansion, "BATCH_BYTES", 1)
+    monkeypatch.setattr(copies, "BATCH_BYTES", 1)
     expand(replace(job, out=tmp_path / "singly"))
     assert tree(job.out) == tree(tmp_path / "singly")
 
@@ -156,10 +160,10 @@ def test_torn_journal_is_resumed_to_the_same_tree(job, tmp_path_factory, kept, t
     whole, broken = replace(job, out=base / "whole"), replace(job, out=base / "broken")
     expand(whole)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger.Ledger, "close", _crash)
+        patch.setattr(ledger.Ledger, "write_manifest", _crash)
         with pytest.raises(Crash):
             expand(broken)
-    journal = broken.out / ".journal.jsonl"
+    (journal,) = journals(broken.out)
     lines = journal.read_bytes().splitlines(keepends=True)
     last = lines[kept] if kept < len(lines) else b""
     journal.write_bytes(b"".join(lines[:kept]) + last[: int(torn * len(last))])
@@ -178,13 +182,14 @@ def _crash(self):
 
 def test_torn_line_does_not_swallow_the_next(job):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(ledger.Ledger, "close", _crash)
+        patch.setattr(ledger.Ledger, "write_manifest", _crash)
         with pytest.raises(Crash):
             expand(job)
-        journal = job.out / ".journal.jsonl"
+        (journal,) = journals(job.out)
         journal.write_bytes(journal.read_bytes()[:-20])
         with pytest.raises(Crash):
             expand(job)
+    assert len(journals(job.out)) == 2
     assert expand(job).earlier == 6
 
 
@@ -212,7 +217,8 @@ def test_lost_outputs_and_new_sources_are_made_up_for(job):
 def test_left_over_parts_are_removed(job):
     expand(job)
     before = tree(job.out)
-    (job.out / "images/a/.1-2.sasaug-part").write_bytes(b"half a picture")
+    (job.out / ".sasaug").mkdir()
+    (job.out / ".sasaug/part-1").write_bytes(b"half a picture")
     expand(job)
     assert tree(job.out) == before
 
@@ -230,7 +236,7 @@ def test_full_disk_leaves_no_part_and_is_resumed(job, tmp_path, monkeypatch):
         patch.setattr(os, "replace", full)
         with pytest.raises(OSError, match="No space left"):
             expand(job)
-    assert not [path for path in job.out.rglob("*.sasaug-part")]
+    assert not list(job.out.rglob("part-*"))
     expand(job)
     assert tree(job.out) == tree(tmp_path / "whole")
 
@@ -290,7 +296,7 @@ def test_folder_of_other_files_is_refused(job):
 def test_foreign_manifest_is_refused(job):
     job.out.mkdir()
     (job.out / "manifest.csv").write_text("a,b\n1,2\n")
-    with pytest.raises(ValueError, match=r"manifest\.csv is not a manifest"):
+    with pytest.raises(ValueError, match=r"manifest\.csv must be a manifest that this version"):
         expand(job, force=True)
     assert (job.out / "manifest.csv").read_text() == "a,b\n1,2\n"
 

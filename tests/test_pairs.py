@@ -139,7 +139,7 @@ def test_mask_is_found_whatever_the_name(tmp_path_factory, stems, pattern):
 def test_spelling_of_accents_does_not_change_the_sample():
     composed, decomposed = "M\u00fcller.png", "Mu\u0308ller.png"
     for each_mask in (False, True):
-        cases = [pairs._cases(name, (name,), each_mask)[0] for name in (composed, decomposed)]
+        cases = [pairs.cases_of(name, (name,), each_mask)[0] for name in (composed, decomposed)]
         assert cases[0].key == cases[1].key
 
 

@@ -5,7 +5,6 @@ Thin: `augment` hands over to `sasaug.folder`, `demo` draws phantoms and times t
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -141,9 +140,8 @@ def augment(
             labels=tuple(labels) if labels else None,
         )
         job = Job(images, masks, out, aug, copies, seed, pattern, each_mask)
-        workers = (os.cpu_count() or 1) if jobs is None else jobs
         with _progress(errors) as progress:
-            report = expand(job, workers=workers, force=force, preview=preview, progress=progress)
+            report = expand(job, workers=jobs, force=force, preview=preview, progress=progress)
     _tell_problems(errors, report)
     _tell_summary(console, job, report, time.perf_counter() - start)
     raise typer.Exit(1 if report.skipped else 0)
@@ -238,7 +236,7 @@ def _tell_problems(console: Console, report: Report) -> None:
 def _tell_summary(console: Console, job: Job, report: Report, seconds: float) -> None:
     """Print the counts as a table, and how to change the share of transformed copies."""
     share = report.transformed / report.outputs if report.outputs else 0.0
-    written = (report.cases - report.earlier) * job.copies
+    written = report.written
     table = Table(show_header=False)
     table.add_row("cases (image and mask)", f"{report.cases}")
     table.add_row("outputs", f"{report.outputs}")

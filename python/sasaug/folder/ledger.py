@@ -1,8 +1,13 @@
 """One job: remember what an output folder holds, so that a killed run goes on where it was.
 
-While a run lasts, each finished case is one line of a journal, appended after its files are in
-place. At the end journal and older manifest become the new manifest, and the journal goes. Files
-appear whole or not at all: they are written beside their place and renamed.
+Any number of processes may write to one folder at once, for no two ever write to one file:
+
+- what is not finished lies in ``.sasaug``, under names that no other process chooses, and gets its
+  own name by a rename, so that it appears whole or not at all;
+- each process keeps a journal of its own there, one line for each case whose files are in place.
+
+At the end one process makes the manifest of the older manifest and all journals; then ``.sasaug``
+goes. Who wrote which journal, and in which order, leaves no trace.
 """
 
 from __future__ import annotations
@@ -11,37 +16,64 @@ import csv
 import io
 import json
 import os
-import threading
+import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
+from uuid import uuid4
 
-__all__ = ["COLUMNS", "Ledger", "Row", "write_atomically"]
+from .job import Row
+from .pairs import Unusable
 
-MANIFEST, JOURNAL, SETTINGS = "manifest.csv", ".journal.jsonl", "settings.json"
-UNFINISHED = ".sasaug-part"  # suffix of files being written
-COLUMNS = (
-    "image",
-    "mask",
-    "source_image",
-    "source_masks",
-    "source_hash",
-    "copy",
-    "seed",
-    "id",
-    "transformed",
-    "window",
-    "thumbnail",
-    "noise",
-    "strength",
-    "canvas",
+__all__ = ["FILES", "TARS", "Layout", "Ledger", "part", "put", "write_atomically"]
+
+MANIFEST, SETTINGS, UNFINISHED = "manifest.csv", "settings.json", ".sasaug"
+JOURNALS = "journal-*.jsonl"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The columns of a manifest."""
+
+    columns: tuple[str, ...]
+    files: tuple[str, ...]  # columns that name outputs; the first orders the rows
+    source: tuple[str, ...]  # columns that say of which unit of work a row is
+
+
+FILES = Layout(
+    columns=(
+        "image",
+        "mask",
+        "source_image",
+        "source_masks",
+        "source_hash",
+        "source_roi",
+        "copy",
+        "seed",
+        "id",
+        "transformed",
+        "window",
+        "thumbnail",
+        "noise",
+        "strength",
+        "canvas",
+        "roi",
+    ),
+    files=("image", "mask"),
+    source=("source_image", "source_masks"),
 )
-Row = dict[str, str]  # column -> text
+TARS = Layout(
+    columns=("tar", "source", "source_hash", "cases", "outputs", "transformed", "skipped"),
+    files=("tar",),
+    source=("tar",),
+)
 
 
 class Ledger:
-    """The manifest, journal and settings of an output folder.
+    """The manifest, journals and settings of an output folder.
 
     Parameters
     ----------
@@ -50,6 +82,8 @@ class Ledger:
     settings : mapping
         What the outputs depend on, and "version", which is written and never compared; must
         survive a round trip through JSON.
+    layout : Layout
+        What a row is.
     force : bool
         Delete what an earlier run wrote, and start over; write into a folder of other files.
 
@@ -61,61 +95,63 @@ class Ledger:
         It cannot be read or written.
     """
 
-    def __init__(self, out: Path, settings: Mapping[str, Any], force: bool = False) -> None:
+    def __init__(
+        self, out: Path, settings: Mapping[str, Any], layout: Layout = FILES, force: bool = False
+    ) -> None:
         self.out = out
+        self.layout = layout
         out.mkdir(parents=True, exist_ok=True)
-        for path in out.rglob(f".*{UNFINISHED}"):
-            path.unlink()
-        self._rows = {row["image"]: row for row in self._read()}
+        self._rows = {row[layout.files[0]]: row for row in self._read()}
         if force:
             self._clear()
         self._settle(settings, force)
-        self._by_source: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+        self._journal = out / UNFINISHED / f"journal-{uuid4().hex}.jsonl"
+        self._by_source: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
         for row in self._rows.values():
-            self._by_source[row["source_image"], row["source_masks"]].append(row)
+            self._by_source[tuple(row[column] for column in layout.source)].append(row)
 
-    def rows_of(self, image: str, masks: str) -> list[Row]:
-        """Return the rows of one case of an earlier run, by copy, if all their files exist."""
-        rows = self._by_source.get((image, masks), [])
-        files = [self.out / row[column] for row in rows for column in ("image", "mask")]
+    def rows_of(self, *source: str) -> list[Row]:
+        """Return the rows of a unit of an earlier run, by copy, if all their files exist."""
+        rows = self._by_source.get(source, [])
+        files = [self.out / row[column] for row in rows for column in self.layout.files]
         return rows if all(path.exists() for path in files) else []
 
     def add(self, rows: Iterable[Row]) -> None:
-        """Record a finished case, whose files are in place."""
+        """Record a finished unit, whose files are in place."""
         rows = list(rows)
-        self._rows.update({row["image"]: row for row in rows})
-        path = self.out / JOURNAL
-        line = json.dumps(rows, ensure_ascii=False).encode() + b"\n"
-        with path.open("ab+") as journal:
-            # A line torn by the end of an earlier run must not swallow this one.
-            if journal.tell() > 0:
-                journal.seek(-1, os.SEEK_END)
-                line = line if journal.read(1) == b"\n" else b"\n" + line
-            journal.write(line)
+        self._rows.update({row[self.layout.files[0]]: row for row in rows})
+        with self._journal.open("ab") as journal:
+            journal.write(json.dumps(rows, ensure_ascii=False).encode() + b"\n")
 
-    def close(self) -> list[Row]:
-        """Write the manifest, remove the journal and return all rows, sorted by image."""
-        rows = [row for _, row in sorted(self._rows.items()) if (self.out / row["image"]).exists()]
-        if (self.out / MANIFEST).exists() and not (self.out / JOURNAL).exists():
-            return rows  # nothing was added
+    def write_manifest(self) -> list[Row]:
+        """Write the manifest, and return its rows."""
+        first = self.layout.files[0]
+        rows = [row for _, row in sorted(self._rows.items()) if (self.out / row[first]).exists()]
         text = io.StringIO()
-        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+        writer = csv.DictWriter(text, self.layout.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        write_atomically(self.out / MANIFEST, text.getvalue().encode())
-        (self.out / JOURNAL).unlink(missing_ok=True)
+        put(self.out, MANIFEST, text.getvalue().encode(), force=True)
         return rows
 
-    def _read(self) -> Iterable[Row]:
-        """Yield the rows of manifest and journal."""
-        manifest, journal = self.out / MANIFEST, self.out / JOURNAL
+    def close(self) -> None:
+        """Remove the journals, which the manifest has made superfluous."""
+        # A process that was given up for dead may still be writing there.
+        shutil.rmtree(self.out / UNFINISHED, ignore_errors=True)
+
+    def _read(self) -> Iterator[Row]:
+        """Yield the rows of manifest and journals."""
+        manifest = self.out / MANIFEST
         if manifest.exists():
             with manifest.open(encoding="utf-8", newline="") as lines:
                 table = csv.DictReader(lines)
-                if tuple(table.fieldnames or ()) != COLUMNS:
-                    raise ValueError(f"{manifest} is not a manifest of this version of sasaug")
+                if tuple(table.fieldnames or ()) != self.layout.columns:
+                    raise ValueError(
+                        f"{manifest} must be a manifest that this version of sasaug writes for "
+                        f"{self.layout.files[0]}s, got other columns"
+                    )
                 yield from table
-        if journal.exists():
+        for journal in (self.out / UNFINISHED).glob(JOURNALS):
             for line in journal.read_bytes().split(b"\n"):
                 try:
                     yield from json.loads(line)
@@ -125,42 +161,95 @@ class Ledger:
     def _clear(self) -> None:
         """Delete what the rows name, the manifest last: a killed deletion can be repeated."""
         for row in self._rows.values():
-            for path in (row["image"], row["mask"]):
+            for path in (row[column] for column in self.layout.files):
                 if ".." not in PurePosixPath(path).parts:  # a manifest may be edited
                     (self.out / path).unlink(missing_ok=True)
-        for name in (JOURNAL, SETTINGS, MANIFEST):
+        shutil.rmtree(self.out / UNFINISHED, ignore_errors=True)
+        for name in (SETTINGS, MANIFEST):
             (self.out / name).unlink(missing_ok=True)
         self._rows = {}
 
     def _settle(self, settings: Mapping[str, Any], force: bool) -> None:
         """Write the settings of a new folder, or compare them with those of an old one."""
         path = self.out / SETTINGS
-        if path.exists():
-            try:
-                old = json.loads(path.read_text(encoding="utf-8"))
-            except ValueError:
-                raise ValueError(f"{path} must hold JSON: start over with --force") from None
-            changed = _differences(old, settings)
-            if changed:
+        # Listed before the settings are looked for: a process that starts beside this one writes
+        # its settings before anything else.
+        others = [entry for entry in self.out.iterdir() if not entry.name.startswith(".")]
+        if not path.exists():
+            if others and not force:
                 raise ValueError(
-                    f"{self.out} was made with other settings ({'; '.join(changed)}): choose "
-                    "another folder, or start over with --force"
+                    f"{self.out} must be empty or made by sasaug, and holds other files"
                 )
+            text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+            (self.out / UNFINISHED).mkdir(exist_ok=True)
+            _create(self.out, path, text.encode())
+        (self.out / UNFINISHED).mkdir(exist_ok=True)
+        try:
+            old = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            raise ValueError(f"{path} must hold JSON: start over with --force") from None
+        changed = _differences(old, settings)
+        if changed:
+            raise ValueError(
+                f"{self.out} was made with other settings ({'; '.join(changed)}): choose "
+                "another folder, or start over with --force"
+            )
+
+
+@contextmanager
+def part(out: Path) -> Iterator[Path]:
+    """Give the path of a file to write to, on the file system of an output folder."""
+    path = out / UNFINISHED / f"part-{uuid4().hex}"
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def put(out: Path, name: str, content: bytes, force: bool = False) -> None:
+    """Write a file of an output folder; one that is there may stay if it is the same.
+
+    Raises
+    ------
+    Unusable
+        A file with other content is in the way, and may not be overwritten.
+    """
+    path = out / name
+    if path.exists():
+        if path.read_bytes() == content:
             return
-        if not force and any(not entry.name.startswith(".") for entry in self.out.iterdir()):
-            raise ValueError(f"{self.out} must be empty or made by sasaug, and holds other files")
-        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(path, text.encode())
+        if not force:
+            raise Unusable(in_the_way(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with part(out) as unfinished:
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
+
+
+def in_the_way(path: Path) -> str:
+    return f"{path}: exists with other content; --force overwrites it"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that others see the old one or the whole new one."""
-    part = path.with_name(f".{os.getpid()}-{threading.get_ident()}{UNFINISHED}")
+    unfinished = path.with_name(f"{UNFINISHED}-{uuid4().hex}")
     try:
-        part.write_bytes(content)
-        os.replace(part, path)
+        unfinished.write_bytes(content)
+        os.replace(unfinished, path)
     finally:
-        part.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
+
+
+def _create(out: Path, path: Path, content: bytes) -> None:
+    """Write a file whole, unless another process does it first."""
+    with part(out) as unfinished:
+        unfinished.write_bytes(content)
+        try:
+            os.link(unfinished, path)  # fails where the name is taken, as a rename does not
+        except FileExistsError:
+            return
+        except OSError:  # a file system without links
+            os.replace(unfinished, path)
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

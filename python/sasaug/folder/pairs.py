@@ -24,10 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "SUFFIXES",
     "Case",
     "Found",
     "Loaded",
     "Unusable",
+    "cases_of",
     "decode",
     "decode_image",
     "find",
@@ -50,6 +52,11 @@ class Case:
     image: str
     masks: tuple[str, ...]
     key: str  # what sample ids are made of
+
+    @property
+    def joined_masks(self) -> str:
+        """The masks as one text: no path on any system holds a vertical bar by accident."""
+        return "|".join(self.masks)
 
 
 @dataclass
@@ -119,11 +126,23 @@ def find(images: Path, masks: Path, pattern: str, each_mask: bool) -> Found:
             continue
         if not matched:
             found.problems.append(f"{path}: no mask matches {pattern!r}")
-        found.cases.extend(_cases(path, matched, each_mask))
+        found.cases.extend(cases_of(path, matched, each_mask))
     if not same:
         found.spare_masks = [path for path in mask_paths if path not in used]
     _leave_out_collisions(found)
     return found
+
+
+def cases_of(image: str, masks: tuple[str, ...], each_mask: bool) -> list[Case]:
+    """Return the cases that an image and its masks make: one, or one for each mask."""
+    if not masks:
+        return []
+    if not each_mask:
+        return [Case(_without_suffix(image), image, masks, _normal(image))]
+    return [
+        Case(_without_suffix(mask), image, (mask,), f"{_normal(image)}|{_normal(mask)}")
+        for mask in masks
+    ]
 
 
 def read(root: Path, path: str) -> bytes:
@@ -228,18 +247,6 @@ def _masks_of(
         if fits and not (same and name == own):
             matched.append(f"{folder}/{name}" if folder else name)
     return tuple(matched)
-
-
-def _cases(image: str, masks: tuple[str, ...], each_mask: bool) -> list[Case]:
-    """Return the cases that an image and its masks make."""
-    if not masks:
-        return []
-    if not each_mask:
-        return [Case(_without_suffix(image), image, masks, _normal(image))]
-    return [
-        Case(_without_suffix(mask), image, (mask,), f"{_normal(image)}|{_normal(mask)}")
-        for mask in masks
-    ]
 
 
 def _leave_out_collisions(found: Found) -> None:

@@ -1,0 +1,110 @@
+"""One job: make the augmented copies of one case, in memory.
+
+Every copy follows from its own image, masks, settings, seed and copy index: not from other files,
+from who makes it, or from how many are made at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import apply
+from .job import Job, Row, sample_id
+from .pairs import Case, Loaded, Unusable
+
+__all__ = ["Copy", "copies", "is_transformed"]
+
+BATCH_BYTES = 64 << 20  # of outputs held in memory at once, per thread
+INDEX_DIGITS = 3  # of a copy's index in file names; more where there are more copies
+
+
+@dataclass(frozen=True)
+class Copy:
+    """One output: its row of the manifest, and the bytes of two PNG files."""
+
+    row: Row
+    image: bytes
+    mask: bytes
+
+
+def copies(job: Job, case: Case, loaded: Loaded, source_hash: str) -> Iterator[Copy]:
+    """Yield the copies of a case, in order.
+
+    Raises
+    ------
+    Unusable
+        The settings are none for an image of this size or masks of this type.
+    """
+    for some in _batches(job, loaded):
+        yield from _batch(job, case, loaded, some, source_hash)
+
+
+def is_transformed(row: Row) -> bool:
+    return row["transformed"] == "true"
+
+
+def _batches(job: Job, loaded: Loaded) -> Iterator[range]:
+    """Yield ranges of copies small enough to be held in memory."""
+    height, width = loaded.mask.shape
+    canvas = job.augment.canvas
+    if canvas is not None:
+        height, width = (canvas, canvas) if isinstance(canvas, int) else canvas
+    channels = loaded.image.size // loaded.mask.size
+    each = height * width * (channels * loaded.image.itemsize + loaded.mask.itemsize)
+    step = max(1, BATCH_BYTES // each)
+    for start in range(0, job.copies, step):
+        yield range(start, min(start + step, job.copies))
+
+
+def _batch(job: Job, case: Case, loaded: Loaded, some: range, source_hash: str) -> Iterator[Copy]:
+    """Yield some copies, which are made together."""
+    n = len(some)
+    images = np.broadcast_to(loaded.image, (n, *loaded.image.shape))  # [n h w] or [n h w c]
+    masks = np.broadcast_to(loaded.mask, (n, *loaded.mask.shape))  # [n h w]
+    ids = np.array([sample_id(case.key, copy) for copy in some], np.uint64)
+    try:
+        plan = job.augment.plan(masks, seed=job.seed, ids=ids, num_threads=1)
+        x, y = apply(plan, images, masks, num_threads=1)
+    except ValueError as error:
+        raise Unusable(f"{case.image}: {error}") from error
+    source_roi = _roi(job, loaded.mask)
+    for copy, planned, image, mask in zip(some, plan.rows(), x, y, strict=True):
+        suffix = f"_{str(copy).zfill(max(INDEX_DIGITS, len(str(job.copies - 1))))}.png"
+        row = {
+            "image": f"images/{case.name}{suffix}",
+            "mask": f"masks/{case.name}{suffix}",
+            "source_image": case.image,
+            "source_masks": case.joined_masks,
+            "source_hash": source_hash,
+            "source_roi": str(source_roi),
+            "copy": str(copy),
+            "seed": str(job.seed),
+            "id": str(planned["id"]),
+            "transformed": "true" if planned["transformed"] else "false",
+            "window": " ".join(map(str, planned["window"])),
+            "thumbnail": " ".join(map(str, planned["thumbnail"])),
+            "noise": planned["noise"] or "",
+            "strength": "" if planned["strength"] is None else f"{planned['strength']:.9g}",
+            "canvas": " ".join(map(str, plan.canvas)),
+            "roi": str(_roi(job, mask)),
+        }
+        yield Copy(row, _encode(image), _encode(mask))
+
+
+def _roi(job: Job, mask: NDArray[Any]) -> int:
+    """Count the pixels of the ROI."""
+    labels = job.augment.labels
+    return int(np.count_nonzero(mask if labels is None else np.isin(mask, labels)))
+
+
+def _encode(picture: NDArray[Any]) -> bytes:
+    """Return [h w] or [h w 3] in RGB order as the bytes of a PNG file."""
+    if picture.ndim == 3:
+        picture = np.ascontiguousarray(picture[..., ::-1])
+    return bytes(cv2.imencode(".png", picture)[1])
