@@ -69,11 +69,26 @@ def test_pybind11_is_in_bindings_alone():
     assert users == ["bindings.cpp"]
 
 
+#: Who may import a framework, and which. An adapter is of the library that it is named after.
+IMPORTERS = {
+    "torch.py": {"torch"},
+    "adapters/albumentations.py": {"albumentations"},
+    "adapters/batchgenerators.py": {"batchgeneratorsv2", "torch"},
+    "adapters/jax.py": {"jax"},
+    "adapters/kornia.py": {"kornia", "torch"},
+    "adapters/monai.py": {"monai", "torch"},
+    "adapters/torchvision.py": {"torchvision", "torch"},
+}
+
+
 @needs_sources
-def test_frameworks_are_not_imported():
+def test_frameworks_are_imported_by_their_own_files_alone():
+    frameworks = set().union({"cupy"}, *IMPORTERS.values())
     for file in PACKAGE.rglob("*.py"):
-        if file.name != "torch.py":
-            assert not re.search(r"^\s*(import|from) (torch|cupy)", file.read_text(), re.M), file
+        modules = re.findall(r"^\s*(?:import|from) (\w+)", file.read_text(), re.M)
+        allowed = IMPORTERS.get(file.relative_to(PACKAGE).as_posix(), set())
+        assert set(modules) & frameworks <= allowed, file
+        assert "adapters" not in file.read_text() or file.parent.name == "adapters", file
 
 
 @needs_sources
@@ -104,6 +119,7 @@ MODULES = [
     name
     for _, name, _ in pkgutil.walk_packages(sasaug.__path__, "sasaug.")
     if name not in ("sasaug._core", "sasaug.__main__")
+    and not name.startswith("sasaug.adapters.")  # tests/adapters has these
 ]
 
 

@@ -1,0 +1,14 @@
+"""One job: SAS as a transform of the libraries that training pipelines are built with.
+
+One module per host, imported when it is asked for and no earlier::
+
+    from sasaug.adapters.torchvision import SAS              # transforms.v2
+    from sasaug.adapters.monai import RandSASd
+    from sasaug.adapters.albumentations import SAS           # 2.0.8, the MIT release
+    from sasaug.adapters.batchgenerators import SASTransform  # batchgeneratorsv2, nnU-Net
+    from sasaug.adapters.kornia import RandomSAS
+    from sasaug.adapters.jax import SAS
+
+The method itself is not here: an adapter reads a sample as its host passes it, draws a plan with
+the host's random numbers, and hands both to :func:`sasaug.apply`.
+"""

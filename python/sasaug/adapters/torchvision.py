@@ -1,0 +1,175 @@
+"""One job: SAS as transforms of ``torchvision.transforms.v2``.
+
+A sample is any structure of ``tv_tensors``: one image or several [c h w] of one size, masks
+[h w] or [k h w], bounding boxes, key points. Everything follows the same thumbnail.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import PIL.Image
+import torch
+from torchvision import tv_tensors
+from torchvision.transforms import v2
+
+from ..plan import Plan
+from .sample import Recipe, changed, follow, geometry, step_settings
+
+__all__ = ["SAS", "RandomMaskedNoise", "RandomThumbnail", "SampleId"]
+
+ROTATED = ("XYWHR", "CXCYWHR", "XYXYXYXY")
+_KeyPoints = getattr(tv_tensors, "KeyPoints", ())  # came after the others
+
+
+class SampleId(int):
+    """Names a sample among its other values: ``{"image": ..., "mask": ..., "id": SampleId(7)}``."""
+
+
+class SAS(v2.Transform):
+    """The SAS augmentation (:class:`sasaug.SAS`) in a ``v2.Compose``.
+
+    Samples that are not transformed still become thumbnails of full size on the canvas, so that
+    the output has one size. The ROI comes from the sample's first ``tv_tensors.Mask``; of masks
+    [k h w], such as instances, it is what any of them holds.
+
+    Parameters
+    ----------
+    value_range : (float, float) or "sample", optional
+        What black and full scale are in float images; "sample": each image's least and greatest
+        value. Default: (0, 1). uint8 and uint16 images have their type's range.
+    sample_seed : int, optional
+        With it the sample must hold one :class:`SampleId`, and its picture depends on the two
+        alone, for any number of workers. Without, seeds come from torch's own generator.
+    settings
+        Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``p``, ``labels``, ...
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a setting breaks its rule; when called, if the sample has no image or mask, a video or
+        a PIL image (put ``v2.ToImage()`` first), rotated boxes, or float images out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from torchvision import tv_tensors
+    >>> from sasaug.adapters.torchvision import SAS
+    >>> image = tv_tensors.Image(torch.rand(1, 300, 400))
+    >>> mask = tv_tensors.Mask(torch.ones(300, 400, dtype=torch.uint8))
+    >>> x, y = SAS(canvas=256)(image, mask)
+    >>> x.shape, y.shape
+    (torch.Size([1, 256, 256]), torch.Size([256, 256]))
+    """
+
+    _transformed_types = (torch.Tensor,)
+    _step = "sas"
+
+    def __init__(
+        self,
+        *,
+        value_range: tuple[float, float] | str | None = None,
+        sample_seed: int | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        self._recipe = Recipe(step_settings(self._step, settings), value_range, sample_seed)
+
+    @property
+    def settings(self) -> Any:
+        """The :class:`sasaug.SAS` that it applies."""
+        return self._recipe.settings
+
+    def forward(self, *inputs: Any) -> Any:
+        # the ids are read here: the host hands to make_params only what is transformed
+        flat = torch.utils._pytree.tree_leaves(inputs)
+        for leaf in flat:
+            if isinstance(leaf, (PIL.Image.Image, tv_tensors.Video)):
+                raise TypeError(
+                    f"the image must be a tensor [c h w], put v2.ToImage() before; got {type(leaf)}"
+                )
+        self._ids = [leaf for leaf in flat if isinstance(leaf, SampleId)]
+        return super().forward(*inputs)
+
+    def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
+        masks = [leaf for leaf in flat_inputs if isinstance(leaf, tv_tensors.Mask)]
+        images = [leaf for leaf in flat_inputs if _is_image(leaf)]
+        if not images:
+            raise ValueError("the sample must hold an image [c h w], got none")
+        if not masks and self._step != "thumbnail":
+            raise ValueError("the sample must hold a tv_tensors.Mask, the ROI; got none")
+        if masks:
+            roi = self._recipe.roi(_planes(masks[0]))
+        else:
+            roi = torch.zeros(images[0].shape[-2:], dtype=torch.bool, device=images[0].device)
+        sample_id = self._ids[0] if len(self._ids) == 1 else None
+        return {"plan": self._recipe.plan(roi, lambda: None, sample_id), "roi": roi}
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        plan: Plan = params["plan"]
+        if isinstance(inpt, tv_tensors.Mask):
+            y = follow(plan, _planes(inpt))
+            return tv_tensors.wrap(y.reshape(*inpt.shape[:-2], *y.shape[1:]), like=inpt)
+        if isinstance(inpt, tv_tensors.BoundingBoxes):
+            return _boxes(inpt, plan)
+        if isinstance(inpt, _KeyPoints):
+            points = _as(_moved(inpt, plan), inpt.dtype)
+            return tv_tensors.wrap(points, like=inpt, canvas_size=plan.canvas)
+        x = self._recipe.image(plan, inpt.as_subclass(torch.Tensor), params["roi"])
+        return tv_tensors.wrap(x, like=inpt) if isinstance(inpt, tv_tensors.Image) else x
+
+    def extra_repr(self) -> str:
+        return changed(self.settings)
+
+
+class RandomThumbnail(SAS):
+    """Step 1 alone: the image shrunk to a thumbnail of random size on a black canvas.
+
+    Settings: ``canvas``, ``thumbnail`` (the range of its longer side), ``position``, ``antialias``
+    and ``p`` (default 1). It needs no mask. See :class:`SAS` for the rest.
+    """
+
+    _step = "thumbnail"
+
+
+class RandomMaskedNoise(SAS):
+    """Step 2 alone: one of the kinds of noise, inside the mask only.
+
+    Settings: ``noise``, ``labels``, ``per_channel``, ``salt_vs_pepper`` and ``p`` (default 1). All
+    but images pass through. See :class:`SAS` for the rest.
+    """
+
+    _step = "noise"
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        return super().transform(inpt, params) if _is_image(inpt) else inpt
+
+
+def _is_image(leaf: Any) -> bool:
+    return isinstance(leaf, tv_tensors.Image) or not isinstance(leaf, tv_tensors.TVTensor)
+
+
+def _planes(mask: torch.Tensor) -> torch.Tensor:
+    return mask.as_subclass(torch.Tensor).reshape(-1, *mask.shape[-2:])
+
+
+def _boxes(boxes: Any, plan: Plan) -> Any:
+    if boxes.format.value in ROTATED:
+        raise ValueError(f"boxes must have upright sides, got format {boxes.format.value}")
+    convert = v2.functional.convert_bounding_box_format
+    exact = boxes.as_subclass(torch.Tensor).double()
+    corners = convert(exact, old_format=boxes.format, new_format="XYXY")
+    moved = _moved(corners.reshape(-1, 2, 2), plan).reshape(-1, 4)
+    moved = convert(moved, old_format="XYXY", new_format=boxes.format)
+    return tv_tensors.wrap(_as(moved, boxes.dtype), like=boxes, canvas_size=plan.canvas)
+
+
+def _moved(points: torch.Tensor, plan: Plan) -> torch.Tensor:
+    """Points [... 2] of (x, y), in float64."""
+    sx, sy, dx, dy = geometry(plan)
+    exact = points.as_subclass(torch.Tensor).double()
+    return exact * exact.new_tensor([sx, sy]) + exact.new_tensor([dx, dy])
+
+
+def _as(exact: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return (exact if dtype.is_floating_point else exact.round()).to(dtype)
