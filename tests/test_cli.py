@@ -24,7 +24,7 @@ pytest.importorskip("PIL", reason="needs the extra `cli`")
 from typer.testing import CliRunner
 
 from pictures import DATA, disc, load, needs_data, picture, tree, write
-from sasaug.__main__ import app
+from sasaug.cli import app
 from sasaug.phantoms import phantoms
 
 
@@ -199,6 +199,7 @@ def test_killed_run_resumes_to_the_same_tree(tmp_path):
 def test_missing_extra_has_status_2_and_one_sentence(module):
     code = (
         f"import sys; sys.modules[{module!r}] = None; import runpy; "
+        "sys.argv += ['augment', '--images', 'a', '--masks', 'b', '--out', 'c']; "
         "runpy.run_module('sasaug', run_name='__main__')"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

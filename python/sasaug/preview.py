@@ -48,7 +48,11 @@ class Tile:
 
 
 def contact_sheet(
-    rows: Sequence[Sequence[Tile]], title: str = "", note: str = "", tile: int = 256
+    rows: Sequence[Sequence[Tile]],
+    title: str = "",
+    note: str = "",
+    tile: int = 256,
+    originals: bool = True,
 ) -> NDArray[np.uint8]:
     """Draw rows of pictures on a dark ground.
 
@@ -63,6 +67,8 @@ def contact_sheet(
         A heading, and a fainter line below it; left out where empty.
     tile : int
         Side of a tile in pixels, at least 32. Letters and margins follow it.
+    originals : bool
+        The first picture of each row is what the others are made of: its caption is fainter.
 
     Returns
     -------
@@ -105,7 +111,7 @@ def contact_sheet(
             draw.rectangle((x - 1, y - 1, x + tile, y + tile), outline=FRAME)
             middle = (x + tile / 2, y + tile + 0.55 * below)
             text = _fit(item.caption, small, tile)
-            draw.text(middle, text, TEXT if c else FAINT, small, anchor="mm")
+            draw.text(middle, text, FAINT if originals and c == 0 else TEXT, small, anchor="mm")
     return np.asarray(sheet)
 
 

@@ -19,6 +19,7 @@ from .files import expand_case
 from .job import Job, Outcome, Report, Row
 from .ledger import FILES, TARS, Ledger
 from .pairs import Case, find
+from .report import write_report
 from .sheet import write_preview
 from .tars import Tar, expand_tar, find_tars, grouped
 
@@ -33,6 +34,7 @@ def expand(
     shard: tuple[int, int] | None = None,
     force: bool = False,
     preview: bool = False,
+    report: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Report:
     """Write the augmented copies of a data set, or what earlier runs left to do.
@@ -57,6 +59,8 @@ def expand(
     preview : bool
         Write a contact sheet of some cases as well; of files only. A shard leaves it to the run
         that writes the manifest.
+    report : bool
+        Write report.html as well: sizes before and after, and samples. The same holds.
     progress : callable
         Called with the numbers of finished units, cases or tars, and of all.
 
@@ -73,11 +77,12 @@ def expand(
         `out` cannot be written. What is finished stays, and the next run goes on from there.
     """
     _check(job, workers, engine, shard, force)
-    if preview and job.writes_tars:
-        raise ValueError("preview must be of files, got outputs in tars")
-    report = Report()
+    for name, asked in (("preview", preview), ("report", report)):
+        if asked and job.writes_tars:
+            raise ValueError(f"{name} must be of files, got outputs in tars")
+    found = Report()
     notes: defaultdict[str, list[str]] = defaultdict(list)
-    units = _units(job, report, notes)
+    units = _units(job, found, notes)
     ledger = Ledger(job.out, _settings(job), TARS if job.writes_tars else FILES, force)
     if shard is not None:
         units = units[shard[0] - 1 :: shard[1]]
@@ -92,18 +97,20 @@ def expand(
             finished.append(units[place])
             if not outcome.earlier:
                 ledger.add(outcome.rows)
-        _count(report, notes, outcome)
+        _count(found, notes, outcome)
         progress(done, len(units))
-    report.skipped.sort()
-    report.notes = {note: sorted(files) for note, files in sorted(notes.items())}
+    found.skipped.sort()
+    found.notes = {note: sorted(files) for note, files in sorted(notes.items())}
     if shard is not None:
-        return report
+        return found
     rows = ledger.write_manifest()
     cases = [unit for unit in finished if isinstance(unit, Case)]
     if preview and cases:
-        report.preview = write_preview(job, cases, rows)
+        found.preview = write_preview(job, cases, rows)
+    if report and cases:
+        found.report = write_report(job, rows)
     ledger.close()
-    return report
+    return found
 
 
 def _units(job: Job, report: Report, notes: dict[str, list[str]]) -> Sequence[Case | Tar]:

@@ -1,0 +1,160 @@
+"""One job: the command `preview`: one picture at every strength and scale, to choose with eyes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .. import NOISES, SAS, apply
+from . import console
+from .settings import Canvas, Config, Noise, Pattern, resolve
+
+if TYPE_CHECKING:
+    from ..preview import Tile
+
+__all__ = ["preview"]
+
+PREVIEW = Path("sasaug_preview.png")
+SCALES = (1.0, 0.5, 0.25)
+PHANTOMS = 4  # to choose from
+STEPS = 3  # strengths of a kind, from one end of its range to the other
+
+
+def preview(
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of images. Default: simulated ultrasound.")
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Folder of masks.")] = None,
+    pattern: Pattern = None,
+    case: Annotated[
+        str | None, typer.Option(help="Name of the image, without suffix. Default: the first.")
+    ] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Noise to show: {', '.join(NOISES)}; repeatable. Default: all of --noise.",
+            autocompletion=lambda: list(NOISES),
+        ),
+    ] = None,
+    strength: Annotated[
+        list[float] | None,
+        typer.Option(help="Strength to show; repeatable. Default: ends and middle of the range."),
+    ] = None,
+    scale: Annotated[
+        list[float] | None,
+        typer.Option(help="Thumbnail's side, of what fits; repeatable. Default: 1, 0.5 and 0.25."),
+    ] = None,
+    config: Config = None,
+    canvas: Canvas = None,
+    noise: Noise = None,
+    seed: Annotated[int | None, typer.Option(help="Of the noise. Default: 0.")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help=f"The sheet; a file that exists is kept. Default: {PREVIEW}."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
+) -> None:
+    r"""Draw one picture with every noise at several strengths and scales.
+
+    \b
+    Examples:
+      python -m sasaug preview
+      python -m sasaug preview --images images --masks masks --case patient_7
+      python -m sasaug preview --kind speckle --strength 0.1 --strength 0.3 --scale 0.5
+    """
+    from ..folder.ledger import write_atomically
+    from ..preview import contact_sheet, encode_png
+
+    if out is not None and out.exists() and not force:
+        console.refuse(f"out: {out} exists; --force overwrites it")
+    path = out or PREVIEW
+    with console.errors():
+        given = {"canvas": canvas, "noise": noise, "seed": seed, "pattern": pattern}
+        aug, of_a_run = resolve(config, given)
+        number = of_a_run.get("seed", 0)
+        source = _source(images, masks, of_a_run.get("pattern", "{stem}"), case, number)
+        rows = _rows(aug, source, kind, strength, scale or list(SCALES), number)
+        note = f"One row per noise and strength, one column per scale · seed {number}"
+        write_atomically(path, encode_png(contact_sheet(rows, source.caption, note)))
+    typer.echo(f"wrote {path}")
+
+
+def _source(
+    images: Path | None, masks: Path | None, pattern: str, case: str | None, seed: int
+) -> Tile:
+    """Return the picture to show, with its mask and name."""
+    from ..preview import Tile
+
+    if images is None or masks is None:
+        if images is not None or masks is not None or case is not None:
+            raise ValueError("images and masks must be given together, and for case")
+        from ..phantoms import phantoms
+
+        several, labels = phantoms(PHANTOMS, 256, seed)
+        place = int((labels != 0).sum(axis=(1, 2)).argmax())  # noise is seen in a large structure
+        return Tile(several[place], labels[place], "simulated ultrasound")
+    from ..folder.pairs import Unusable, decode, find, read
+
+    found = find(images, masks, pattern, False).cases
+    chosen = [one for one in found if case in (None, one.name)]
+    if not chosen:
+        some = ", ".join(one.name for one in found[:5]) or "none"
+        raise ValueError(f"case must be one of {len(found)} images with masks ({some}), got {case}")
+    try:
+        one = chosen[0]
+        contents = [read(images, one.image), *(read(masks, name) for name in one.masks)]
+        loaded = decode(one, contents)
+    except Unusable as error:
+        raise ValueError(str(error)) from error
+    return Tile(loaded.image, loaded.mask, one.name)
+
+
+def _rows(
+    aug: SAS,
+    source: Tile,
+    kinds: list[str] | None,
+    strengths: list[float] | None,
+    scales: list[float],
+    seed: int,
+) -> list[list[Tile]]:
+    """Return the tiles: the original, and one for each scale, for each kind and strength."""
+    from dataclasses import replace
+
+    from ..preview import Tile, describe
+
+    ranges = aug.noise
+    assert isinstance(ranges, Mapping)  # SAS resolves a preset's name
+    image, mask = source.image[None], source.mask[None] if source.mask is not None else None
+    rows = []
+    shown: list[str] | list[None] = kinds or list(ranges) or [None]  # no noise: thumbnails alone
+    for kind in shown:
+        for strength in _strengths(kind, ranges, strengths):
+            row = [Tile(source.image, source.mask, "original")]
+            for scale in scales:
+                noise: Any = {} if kind is None else {kind: (strength, strength)}
+                settings = replace(
+                    aug, noise=noise, thumbnail=(scale, scale), p=1.0, apply_to="all"
+                )
+                plan = settings.plan(mask, seed=seed)
+                x, y = apply(plan, image, mask)
+                row.append(Tile(x[0], y[0], describe(plan.rows()[0], plan.canvas)))
+            rows.append(row)
+    return rows
+
+
+def _strengths(
+    kind: str | None, ranges: Mapping[str, tuple[float, float]], given: list[float] | None
+) -> list[float]:
+    """Return the strengths of a kind to show."""
+    if kind is None:
+        return [0.0]
+    if given:
+        return given
+    if kind not in ranges:
+        raise ValueError(f"strength must be given for {kind}, which has no range in noise")
+    low, high = ranges[kind]
+    steps = STEPS if high > low else 1
+    return [low + (high - low) * step / max(steps - 1, 1) for step in range(steps)]
