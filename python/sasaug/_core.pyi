@@ -3,11 +3,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .noise import Kind
-
 STREAM_VERSION: int
 SAMPLE: np.dtype[Any]
-NOISES: tuple[Kind, ...]
+NOISES: tuple[Any, ...]  # dictionaries, which noise.Kind types: to stubtest a TypedDict is none
 MAX_LABELS: int
 MAX_CHANNELS: int
 
