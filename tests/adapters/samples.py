@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 import sasaug
 
@@ -49,6 +50,15 @@ def loaded(dataset: Any, **options: Any) -> list[tuple[bytes, ...]]:
         values = batch.values() if isinstance(batch, dict) else batch
         rows += zip(*([v.numpy().tobytes() for v in value] for value in values), strict=True)
     return rows
+
+
+def host(name: str) -> Any:
+    """The library, or a skip; what it warns of while it is imported is its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if name == "torchvision":
+            name_missing_operators()
+        return pytest.importorskip(name, reason=f"{name} is not installed: see the extra hosts")
 
 
 def name_missing_operators() -> None:

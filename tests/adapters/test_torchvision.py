@@ -11,8 +11,7 @@ import samples
 from samples import SETTINGS, SIZE, expected, loaded, picture
 
 torch = pytest.importorskip("torch")
-samples.name_missing_operators()  # in the processes of data loaders too
-pytest.importorskip("torchvision", reason="torchvision is not installed")
+samples.host("torchvision")
 from torchvision import tv_tensors  # noqa: E402
 from torchvision.transforms import v2  # noqa: E402
 
