@@ -6,9 +6,12 @@
 
 #include "philox.h"
 
-#if defined(__SSE2__) && defined(__GNUC__)
+// GCC has the shuffles from 12 on; the plain loops give the same bits without
+#if defined(__SSE2__) && defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
 #include <immintrin.h>
 #define SASAUG_LANES 1
+#endif
 #endif
 
 namespace sasaug {
