@@ -1,59 +1,58 @@
-"""One job: a table from the JSON of pytest-benchmark: ns per pixel, GB/s, ratios, the machine.
+"""One job: from a run's JSON to ``benchmarks/results``: figures, tables, charts.
 
-python benchmarks/report.py results.json > benchmarks/results/NAME.md
+    pytest benchmarks --benchmark-json=r.json && python benchmarks/report.py r.json
+
+writes NAME.json (every figure), NAME.md (tables) and NAME-*.svg (charts, with matplotlib); NAME is
+made from the processor's. A NAME.json is taken as well, to draw anew.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
-import platform
-import statistics
-import subprocess
-import sys
-from collections import defaultdict
-from importlib.metadata import version
+import re
+from importlib.util import find_spec
 from pathlib import Path
 
-import sasaug
+from summary import summarise
+from tables import markdown
 
-PACKAGES = ("sasaug", "numpy", "opencv-python-headless", "scikit-image")
-COMMAND = "pytest benchmarks --benchmark-json=r.json && python benchmarks/report.py r.json"
-ROOFS = {"sasaug, out=": "copy, out=", "copy, out=": "copy, out="}  # of the others: "copy"
+RESULTS = Path(__file__).resolve().parent / "results"
 
 
-def main(path: str) -> None:
-    data = json.loads(Path(path).read_text())
-    times: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    sizes: dict[str, tuple[int, int]] = {}
-    for run in data["benchmarks"]:
-        info = run["extra_info"]
-        times[info["dtype"]][info["contender"]].append(run["stats"]["median"])
-        sizes[info["dtype"]] = (info["pixels"], info["bytes"])
+def slug(machine: str) -> str:
+    """``Intel(R) Xeon(R) Processor @ 2.80GHz`` -> ``intel-xeon-2.80ghz``."""
+    plain = re.sub(r"\((r|tm)\)|processor|cpu|@", " ", machine.lower())
+    return re.sub(r"[^a-z0-9.]+", "-", plain).strip("-")
 
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    cpu = data["machine_info"]["cpu"].get("brand_raw", platform.processor())
-    print(f"Machine: {cpu}, one thread, {platform.system()}, Python {platform.python_version()}, "
-          f"instruction set {sasaug._core.instruction_set()}  ")  # fmt: skip
-    print("Versions: " + ", ".join(f"{name} {version(name)}" for name in PACKAGES) + "  ")
-    print(f"Commit: {git.stdout.strip()}, {data['datetime'][:10]}  ")
-    print(f"Command: `{COMMAND}`\n")
-    for dtype, contenders in times.items():
-        pixels, size = sizes[dtype]
-        medians = {name: statistics.median(runs) for name, runs in contenders.items()}
-        print(f"## {dtype}: {pixels // 65536} images of 256 x 256, all transformed\n")
-        print("| | ns per pixel | spread | GB/s in + out | times the copy | times sasaug |")
-        print("|---|---|---|---|---|---|")
-        for name, runs in contenders.items():
-            median = medians[name]
-            roof = medians[ROOFS.get(name, "copy")]
-            ours = medians["sasaug, out=" if "out=" in name else "sasaug"]
-            low, high = (1e9 * v / pixels for v in (min(runs), max(runs)))
-            print(
-                f"| {name} | {1e9 * median / pixels:.2f} | {low:.2f} to {high:.2f} "
-                f"| {2e-9 * size / median:.2f} | {median / roof:.1f} | {median / ours:.1f} |"
-            )
-        print()
+
+def report(source: Path, results: Path, name: str | None = None) -> list[Path]:
+    """Write everything; returns the paths."""
+    summary = summarise(json.loads(source.read_text()))
+    name = name or slug(summary.machine)
+    results.mkdir(parents=True, exist_ok=True)
+    figures, tables = results / f"{name}.json", results / f"{name}.md"
+    figures.write_text(json.dumps(summary.to_json(), indent=0) + "\n")
+    tables.write_text(markdown(summary))
+    written = [figures, tables]
+    if find_spec("matplotlib"):
+        from charts import draw_all
+
+        written += draw_all(summary, results, name)
+    else:
+        print("no charts: matplotlib is not installed")
+    return written
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0].removeprefix("One job: "))
+    parser.add_argument("source", type=Path, help="of pytest-benchmark, or a NAME.json")
+    parser.add_argument("--name", help="of the machine; default: from its processor")
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    options = parser.parse_args()
+    for path in report(options.source, options.results, options.name):
+        print(path)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()
