@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -31,12 +29,6 @@ from sasaug.phantoms import phantoms
 def run(*arguments):
     """Run the command line in this process; give its result with stdout and stderr apart."""
     return CliRunner().invoke(app, [str(a) for a in arguments], env={"COLUMNS": "300"})
-
-
-def start(*arguments):
-    """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "sasaug", *map(str, arguments)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 @pytest.fixture
@@ -167,32 +159,6 @@ def test_jobs_do_not_change_the_tree(data, tmp_path):
     run(*data, "--copies", 3, "--jobs", 1, "--preview")
     run(*arguments(tmp_path, tmp_path / "four"), "--copies", 3, "--jobs", 4, "--preview")
     assert tree(tmp_path / "out") == tree(tmp_path / "four")
-
-
-def test_killed_run_resumes_to_the_same_tree(tmp_path):
-    """Killed without warning, several times, wherever it happens to be."""
-    for index in range(24):
-        write(tmp_path / f"images/x{index}.png", picture(index, (300, 300, 3)))
-        write(tmp_path / f"masks/x{index}.png", disc((300, 300), 60, 255, (150, 150)))
-    options = ["--copies", 8, "--jobs", 2, "--preview"]
-    assert start(*arguments(tmp_path, tmp_path / "whole"), *options).wait(60) == 0
-    broken = [*arguments(tmp_path, tmp_path / "broken"), *options]
-    journals, killed = tmp_path / "broken/.sasaug", 0
-    for lines in (1, 7, 15):
-        process = start(*broken)
-        deadline = time.monotonic() + 30
-        while process.poll() is None and time.monotonic() < deadline:
-            written = [path.read_bytes() for path in journals.glob("journal-*.jsonl")]
-            if b"".join(written).count(b"\n") >= lines:
-                process.send_signal(signal.SIGKILL)
-                break
-            time.sleep(0.001)
-        process.wait()
-        killed += process.returncode == -signal.SIGKILL
-    assert killed >= 1
-    assert not (tmp_path / "broken/manifest.csv").exists()
-    assert start(*broken).wait(60) == 0
-    assert tree(tmp_path / "broken") == tree(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("module", ["typer", "rich", "cv2", "PIL"])

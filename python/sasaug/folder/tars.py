@@ -10,6 +10,7 @@ from __future__ import annotations
 import filecmp
 import glob
 import json
+import math
 import os
 import tarfile
 from collections import Counter
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from .copies import Copy, copies, is_transformed
 from .files import CHANGED, contents
@@ -28,8 +30,9 @@ from .pairs import SUFFIXES, Case, Unusable, cases_of, decode, fingerprint
 __all__ = ["Tar", "expand_tar", "find_tars", "grouped"]
 
 INDEX_DIGITS = 6  # of a tar's number
-ROW_LEFT_OUT = ("image", "mask")  # paths of files that a tar does not have
+LEFT_OUT = ("image", "mask")  # paths of files that a tar does not have
 NUMBERS = ("source_roi", "copy", "seed", "id", "roi")
+LISTS = ("window", "thumbnail", "canvas")
 Source = tuple[Case, Sequence[bytes]]
 
 
@@ -143,17 +146,25 @@ def _sample(case: Case, copy: Copy) -> dict[str, str | bytes]:
     # A key ends at its first dot; a name may have several.
     key = case.name.replace("%", "%25").replace(".", "%2e")
     suffix = copy.row["image"].rpartition("_")[2].removesuffix(".png")
-    row = {
-        name: int(value) if name in NUMBERS else value
-        for name, value in copy.row.items()
-        if name not in ROW_LEFT_OUT
-    }
     return {
         "__key__": f"{key}_{suffix}",
         "png": copy.image,
         "mask.png": copy.mask,
-        "json": json.dumps(row, ensure_ascii=False).encode(),
+        "json": json.dumps(_typed(copy.row), ensure_ascii=False).encode(),
     }
+
+
+def _typed(row: Row) -> dict[str, Any]:
+    """Return a row of a manifest as JSON has it."""
+    typed: dict[str, Any] = {name: row[name] for name in row if name not in LEFT_OUT}
+    typed.update({name: int(row[name]) for name in NUMBERS})
+    typed.update({name: [int(number) for number in row[name].split()] for name in LISTS})
+    typed["transformed"] = is_transformed(row)
+    typed["noise"] = row["noise"] or None
+    strength = float(row["strength"] or "nan")
+    # JSON has no infinity; a plan writes the same word.
+    typed["strength"] = strength if math.isfinite(strength) else row["strength"] or None
+    return typed
 
 
 def _sources(job: Job, tar: Tar) -> Iterator[Source | Unusable]:
