@@ -1,0 +1,138 @@
+"""One job: SAS as transforms of batchgeneratorsv2, with which nnU-Net trains.
+
+Samples are 2-D: images [c h w], segmentations [k h w], tensors on the CPU.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
+
+from ..plan import Plan
+from ..sas import apply
+from .sample import Recipe, changed, follow, step_settings
+
+__all__ = ["MaskedNoiseTransform", "SASTransform", "ThumbnailTransform"]
+
+
+class SASTransform(BasicTransform):
+    """The SAS augmentation (:class:`sasaug.SAS`) of ``image`` and ``segmentation``.
+
+    ``regression_target`` follows the thumbnail and gets no noise. Samples that are not transformed
+    still become thumbnails of full size on the canvas; without ``canvas``, the patch's own size,
+    they stay as they are. The ROI is what any channel of the segmentation holds above 0: nnU-Net
+    writes -1 outside of an image.
+
+    Parameters
+    ----------
+    value_range : (float, float) or "sample", optional
+        What black and full scale are in float images; "sample", for nnU-Net's z-scores: each
+        image's least and greatest value. Default: (0, 1).
+    sample_seed : int, optional
+        With it the call needs a ``sample_id``, and the picture depends on the two alone. Without,
+        seeds come from numpy's shared generator, which the host sets for each of its workers.
+    settings
+        Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``p``, ``labels``, ...
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a setting breaks its rule; when called, if the image or segmentation is missing or 3-D,
+        if there are boxes or key points, or float images out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from sasaug.adapters.batchgenerators import SASTransform
+    >>> augment = SASTransform(p=1.0)
+    >>> patch, segmentation = torch.rand(1, 256, 256), torch.ones(1, 256, 256, dtype=torch.int16)
+    >>> out = augment(image=patch, segmentation=segmentation)
+    >>> out["image"].shape, out["segmentation"].dtype
+    (torch.Size([1, 256, 256]), torch.int16)
+    """
+
+    _step = "sas"
+
+    def __init__(
+        self,
+        *,
+        value_range: tuple[float, float] | str | None = None,
+        sample_seed: int | None = None,
+        **settings: Any,
+    ) -> None:
+        super().__init__()
+        self._recipe = Recipe(step_settings(self._step, settings), value_range, sample_seed)
+
+    @property
+    def settings(self) -> Any:
+        """The :class:`sasaug.SAS` that it applies."""
+        return self._recipe.settings
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({changed(self.settings)})"
+
+    def get_parameters(self, **data_dict: Any) -> dict[str, Any]:
+        for key in ("keypoints", "bbox"):
+            if data_dict.get(key) is not None:
+                raise ValueError(f"the sample must hold no {key}, whose form the host leaves open")
+        image, segmentation = data_dict.get("image"), data_dict.get("segmentation")
+        if image is None or (segmentation is None and self._step != "thumbnail"):
+            raise ValueError(f"the sample must hold image and segmentation, got {list(data_dict)}")
+        for key in ("image", "segmentation"):
+            array = data_dict.get(key)
+            if array is not None and array.ndim != 3:
+                raise ValueError(f"{key} must be 2-D, [c h w], got shape {tuple(array.shape)}")
+        if segmentation is None:
+            roi = torch.zeros(image.shape[1:], dtype=torch.bool)
+        elif self.settings.labels is None:
+            roi = (segmentation > 0).any(0)
+        else:
+            roi = self._recipe.roi(segmentation)
+        return {"plan": self._recipe.plan(roi, _seed, data_dict.get("sample_id")), "roi": roi}
+
+    def _apply_to_image(self, img: torch.Tensor, **params: Any) -> torch.Tensor:
+        return self._recipe.image(params["plan"], img, params["roi"])
+
+    def _apply_to_segmentation(self, segmentation: torch.Tensor, **params: Any) -> torch.Tensor:
+        return follow(params["plan"], segmentation)
+
+    def _apply_to_regr_target(self, regression_target: Any, **params: Any) -> Any:
+        plan: Plan = params["plan"]
+        quiet = replace(plan, samples=plan.samples.copy())
+        quiet.samples["noise"] = -1
+        return apply(quiet, regression_target[None], params["roi"][None])[0][0]
+
+
+class ThumbnailTransform(SASTransform):
+    """Step 1 alone: a thumbnail of random size on a black canvas; it needs no segmentation.
+
+    Settings: ``canvas``, ``thumbnail`` (the range of its longer side), ``position``, ``antialias``
+    and ``p`` (default 1). See :class:`SASTransform` for the rest.
+    """
+
+    _step = "thumbnail"
+
+
+class MaskedNoiseTransform(SASTransform):
+    """Step 2 alone: one of the kinds of noise, inside the segmentation only.
+
+    Settings: ``noise``, ``labels``, ``per_channel``, ``salt_vs_pepper`` and ``p`` (default 1). All
+    but the image passes through. See :class:`SASTransform` for the rest.
+    """
+
+    _step = "noise"
+
+    def _apply_to_segmentation(self, segmentation: torch.Tensor, **params: Any) -> torch.Tensor:
+        return segmentation
+
+    def _apply_to_regr_target(self, regression_target: Any, **params: Any) -> Any:
+        return regression_target
+
+
+def _seed() -> int:
+    # numpy's and not torch's: of the two the host's workers seed numpy's always
+    return int.from_bytes(np.random.bytes(8), "little")
