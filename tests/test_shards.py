@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -141,6 +142,36 @@ def test_processes_that_start_at_once_settle_on_one_setting(tmp_path):
             thread.join()
         settled = json.loads((out / "settings.json").read_text())["seed"]
         assert came == [settled] * 3
+
+
+def test_settings_of_a_process_that_was_first_are_never_overwritten(tmp_path, monkeypatch):
+    """It writes them after this one has looked, and before this one writes its own."""
+    real = ledger._create
+
+    def outrun(out, path, content):
+        real(out, path, b'{"seed": 1}')
+        real(out, path, content)
+
+    monkeypatch.setattr(ledger, "_create", outrun)
+    with pytest.raises(ValueError, match="seed was 1, is 2"):
+        ledger.Ledger(tmp_path, {"seed": 2})
+    assert json.loads((tmp_path / "settings.json").read_text()) == {"seed": 1}
+
+
+def test_half_written_file_has_no_final_name(tmp_path, monkeypatch):
+    ledger.Ledger(tmp_path, {})
+    real = Path.write_bytes
+
+    def torn(path, content):
+        real(path, content[:3])
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", torn)
+        with pytest.raises(OSError, match="No space left"):
+            ledger.put(tmp_path, "images/x.png", b"picture")
+    assert not (tmp_path / "images/x.png").exists()
+    assert not list(tmp_path.rglob("part-*"))
 
 
 def test_settings_are_written_where_links_are_not_known(tmp_path, monkeypatch):

@@ -1,0 +1,111 @@
+"""Claims about who does the work: threads, or a local Ray of two workers."""
+
+from __future__ import annotations
+
+import random
+import re
+import sys
+import time
+
+import pytest
+
+pytest.importorskip("cv2", reason="needs the extra `cli`")
+pytest.importorskip("PIL", reason="needs the extra `cli`")
+pytest.importorskip("typer", reason="needs the extra `cli`")
+
+from importlib.util import find_spec
+
+from pictures import disc, picture, tree, write
+from processes import LIMIT, descendants, end, finished, start
+from sasaug import SAS
+from sasaug.folder import Job, expand
+
+# Looked for, not imported: it is the command line that is tested, in a process of its own.
+needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `ray`")
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="finds workers through /proc")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """Images and masks, and what threads make of them."""
+    root = tmp_path_factory.mktemp("ray")
+    for index in range(40):
+        write(root / f"images/x{index}.png", picture(index, (300, 300, 3)))
+        write(root / f"masks/x{index}.png", disc((300, 300), 60, 255, (150, 150)))
+    (root / "images/broken.png").write_bytes(b"no picture")
+    write(root / "masks/broken.png", disc())
+    assert start(*command(root, root / "whole")).wait(LIMIT) == 1
+    return root, tree(root / "whole")
+
+
+def command(root, out, *more):
+    options = ["--images", root / "images", "--masks", root / "masks", "--out", out]
+    return ["augment", *options, "--copies", 8, "--jobs", 2, "--preview", "--report", *more]
+
+
+def on_ray(root, out, *more):
+    return command(root, out, "--engine", "ray", *more)
+
+
+def wait_for_outputs(process, out, count):
+    """Wait until a run has written some outputs."""
+    limit = time.monotonic() + LIMIT
+    while process.poll() is None and time.monotonic() < limit:
+        if len(list((out / "images").glob("*"))) >= count:
+            return
+        time.sleep(0.01)
+
+
+@needs_ray
+@needs_proc
+def test_ray_makes_the_same_tree_though_a_worker_dies(data, tmp_path):
+    root, whole = data
+    process = start(*on_ray(root, tmp_path / "out"))
+    wait_for_outputs(process, tmp_path / "out", 40)
+    # Agents and actors belong to the node: Ray takes their end for that of the machine.
+    names = descendants(process.pid).items()
+    workers = [pid for pid, name in names if re.match(r"ray::(?!\w*(Agent|Actor))", name)]
+    assert sum(map(end, workers[:1])) == 1
+    assert process.wait(LIMIT) == 1  # one image is broken
+    assert tree(tmp_path / "out") == whole
+
+
+@needs_ray
+@needs_proc
+def test_killed_ray_run_is_resumed_to_the_same_tree(data, tmp_path):
+    """Its driver is killed at a random moment; then a shard of threads, then Ray again."""
+    root, whole = data
+    out, rng = tmp_path / "out", random.Random(4)
+    process = start(*on_ray(root, out))
+    wait_for_outputs(process, out, rng.randrange(1, 200))
+    left = descendants(process.pid)
+    process.kill()
+    assert process.wait(LIMIT) == -9
+    for pid in left:  # what Ray has not ended by itself
+        end(pid)
+    assert not (out / "manifest.csv").exists()
+    assert finished(out).items() <= whole.items()
+    start(*command(root, out, "--shard", "1/3")).wait(LIMIT)
+    assert start(*on_ray(root, out)).wait(LIMIT) == 1
+    assert tree(out) == whole
+
+
+@pytest.mark.parametrize("engine", ["", "Ray", "dask"])
+def test_unknown_engine_is_named(tmp_path, engine):
+    job = Job(tmp_path, tmp_path, tmp_path / "out", SAS())
+    with pytest.raises(ValueError, match=f"engine must be one of threads, ray, got '{engine}'"):
+        expand(job, engine=engine)
+
+
+def test_missing_ray_has_status_2_and_one_sentence(data, tmp_path):
+    import subprocess
+
+    root, _ = data
+    arguments = [str(argument) for argument in on_ray(root, tmp_path / "out")]
+    code = (
+        f"import sys; sys.modules['ray'] = None; import runpy; sys.argv += {arguments!r}; "
+        "runpy.run_module('sasaug', run_name='__main__')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr == 'ray is missing: pip install "sasaug[ray]"\n'
