@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -111,10 +111,13 @@ class Recipe:
         return settings.plan(roi, seed=self.sample_seed, ids=[int(sample_id)])
 
     def image(self, plan: Plan, image: Any, roi: Any) -> Any:
-        """The image as the plan says: [c h w] of torch, [h w] or [h w c] of numpy."""
+        """The image as the plan says: [c h w] of torch, [h w] or [h w c] of numpy.
+
+        Or a batch, with a ROI [n h w] and one value range.
+        """
         low, high = self._range(image)
         ready = image if (low, high) == (0, 1) else (image - low) / (high - low)
-        if image.ndim == 2:
+        if image.ndim == 2 or roi.ndim == 3:
             x = apply(plan, ready, roi)[0]
         else:
             x = apply(plan, ready[None], roi[None])[0][0]
@@ -138,9 +141,12 @@ class Recipe:
         return low, high
 
 
-def follow(plan: Plan, planes: Any) -> Any:
-    """Label planes [k h w] of any type, moved as the plan moves the sample's mask."""
-    quiet = plan[[0] * len(planes)]
+def follow(plan: Plan, planes: Any, samples: Sequence[int] | None = None) -> Any:
+    """Label planes [k h w] of any type, moved as the plan moves the masks of ``samples``.
+
+    By default all of them belong to the first.
+    """
+    quiet = plan[[0] * len(planes) if samples is None else samples]
     quiet.samples["noise"] = -1
     bits = planes
     if "float" in str(planes.dtype):
@@ -152,13 +158,13 @@ def follow(plan: Plan, planes: Any) -> Any:
     return apply(quiet, black, bits)[1].view(planes.dtype)
 
 
-def geometry(plan: Plan) -> tuple[float, float, float, float]:
-    """(sx, sy, dx, dy): where x and y go, ``sx * x + dx`` and ``sy * y + dy``.
+def geometry(plan: Plan, sample: int = 0) -> tuple[float, float, float, float]:
+    """(sx, sy, dx, dy): where x and y of a sample go, ``sx * x + dx`` and ``sy * y + dy``.
 
     In coordinates whose 0 is the image's edge; a pixel's centre is at a half.
     """
-    x, y, width, height = (int(v) for v in plan.samples[0]["window"])
-    to_x, to_y, to_width, to_height = (int(v) for v in plan.samples[0]["thumbnail"])
+    x, y, width, height = (int(v) for v in plan.samples[sample]["window"])
+    to_x, to_y, to_width, to_height = (int(v) for v in plan.samples[sample]["thumbnail"])
     sx, sy = to_width / max(width, 1), to_height / max(height, 1)
     return sx, sy, to_x - sx * x, to_y - sy * y
 

@@ -1,0 +1,192 @@
+"""One job: SAS as augmentations of kornia, for batches on the CPU or a GPU.
+
+Images are [n c h w] of floats in [0, 1], masks [n c h w] or [n h w] of any type.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import torch
+from kornia.augmentation import RandomTransplantation
+from kornia.constants import DataKey
+from torch import Tensor
+
+from ..plan import Plan
+from .sample import Recipe, changed, follow, geometry, step_settings
+
+__all__ = ["RandomMaskedNoise", "RandomSAS", "RandomThumbnail"]
+
+
+# The host shows image and mask together to one class alone, RandomTransplantation, and to what is
+# derived from it: by its method params_from_input. Nothing else of that class is used.
+class RandomSAS(RandomTransplantation):
+    """The SAS augmentation (:class:`sasaug.SAS`) in an ``AugmentationSequential``.
+
+    Its data keys are input, mask, boxes and key points. Samples that are not transformed
+    still become thumbnails of full size on the canvas. The ROI comes from the first mask, any of
+    its channels. There is no gradient and no inverse.
+
+    Parameters
+    ----------
+    p : float
+        Probability in [0, 1] that a sample that is not small is transformed; default 0.5.
+    same_on_batch : bool
+        Draw the same numbers for every sample of a batch.
+    keepdim : bool
+        Give masks [n h w] back as such; by default kornia makes them [n 1 h w].
+    data_keys : list, optional
+        Of a direct call; default: input, mask.
+    settings
+        Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``labels``, ...
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a setting breaks its rule; when called, if the mask is missing, or the image not
+        [n c h w] in [0, 1] of at most four channels.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from kornia.augmentation import AugmentationSequential
+    >>> from sasaug.adapters.kornia import RandomSAS
+    >>> augment = AugmentationSequential(RandomSAS(canvas=256), data_keys=["input", "mask"])
+    >>> images, masks = torch.rand(2, 1, 300, 400), torch.ones(2, 1, 300, 400)
+    >>> x, y = augment(images, masks)
+    >>> x.shape, y.shape
+    (torch.Size([2, 1, 256, 256]), torch.Size([2, 1, 256, 256]))
+    """
+
+    _step = "sas"
+
+    def __init__(
+        self,
+        p: float | None = None,
+        *,
+        same_on_batch: bool = False,
+        keepdim: bool = False,
+        data_keys: list[Any] | None = None,
+        **settings: Any,
+    ) -> None:
+        how = step_settings(self._step, settings if p is None else {**settings, "p": p})
+        super().__init__(p=1.0, data_keys=data_keys)  # who is transformed is in the plan
+        self._recipe = Recipe(how)
+        self.same_on_batch, self.keepdim = same_on_batch, keepdim
+
+    @property
+    def settings(self) -> Any:
+        """The :class:`sasaug.SAS` that it applies."""
+        return self._recipe.settings
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({changed(self.settings)})"
+
+    def generate_parameters(self, batch_shape: Any) -> dict[str, Tensor]:
+        """A seed: all that a replay by ``params=`` needs."""
+        return {"seed": torch.randint(0, 2**63 - 1, (), dtype=torch.int64)}
+
+    def params_from_input(
+        self, *input: Any, data_keys: list[Any], params: dict[str, Any], extra_args: Any = None
+    ) -> dict[str, Any]:
+        """The parameters, and the plan that they mean for these masks."""
+        images = [one for one, key in zip(input, data_keys, strict=True) if key == DataKey.INPUT]
+        masks = [one for one, key in zip(input, data_keys, strict=True) if key == DataKey.MASK]
+        if images and images[0].ndim != 4:
+            raise ValueError(f"input must be [n c h w], got shape {tuple(images[0].shape)}")
+        if masks:
+            roi = self._recipe.roi(_planes(masks[0]).movedim(1, 0))
+        elif images and self._step == "thumbnail":
+            roi = torch.zeros_like(images[0][:, 0], dtype=torch.bool)
+        else:
+            raise ValueError(f"data_keys must hold a mask, the ROI; got {data_keys}")
+        ids = [0] * len(roi) if self.same_on_batch else None
+        settings = replace(self.settings, labels=None)
+        return {**params, "plan": settings.plan(roi, seed=int(params["seed"]), ids=ids), "roi": roi}
+
+    def forward(
+        self,
+        *input: Any,
+        params: dict[str, Any] | None = None,
+        data_keys: list[Any] | None = None,
+        **options: Any,
+    ) -> Any:
+        keys = [DataKey.get(key) for key in data_keys or self.data_keys]
+        if len(keys) != len(input):
+            raise ValueError(f"inputs must be as many as data_keys, {len(keys)}, got {len(input)}")
+        if params is None:
+            params = self.forward_parameters(input[0].shape)
+        ready = params
+        if "plan" not in params:
+            ready = self.params_from_input(*input, data_keys=keys, params=params)
+        self._params = {k: v for k, v in ready.items() if k not in ("plan", "roi")}
+        outputs = []
+        for one, key in zip(input, keys, strict=True):
+            if key == DataKey.INPUT:
+                outputs.append(self._recipe.image(ready["plan"], one, ready["roi"]))
+            elif key == DataKey.MASK:
+                outputs.append(self._mask(one, ready["plan"]))
+            else:
+                raise ValueError(
+                    f"data_keys of a direct call must be input and mask, got {key.name.lower()}: "
+                    "AugmentationSequential takes the others"
+                )
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def _mask(self, mask: Tensor, plan: Plan) -> Tensor:
+        planes = _planes(mask)
+        n, c = planes.shape[:2]
+        owners = [sample for sample in range(n) for _ in range(c)]
+        moved = follow(plan, planes.reshape(-1, *planes.shape[2:]), owners)
+        return moved.reshape(*mask.shape[:-2], *moved.shape[-2:])
+
+    def transform_boxes(self, input: Any, params: dict[str, Any], flags: Any) -> Any:
+        return input.transform_boxes_(_matrices(params["plan"], input.data))
+
+    def transform_keypoint(self, input: Tensor, params: dict[str, Any], flags: Any) -> Tensor:
+        homogeneous = torch.nn.functional.pad(input, (0, 1), value=1.0)
+        return (homogeneous @ _matrices(params["plan"], input).mT)[..., :2]
+
+
+class RandomThumbnail(RandomSAS):
+    """Step 1 alone: a thumbnail of random size on a black canvas; it needs no mask.
+
+    Settings: ``canvas``, ``thumbnail`` (the range of its longer side), ``position``, ``antialias``
+    and ``p`` (default 1). See :class:`RandomSAS` for the rest.
+    """
+
+    _step = "thumbnail"
+
+
+class RandomMaskedNoise(RandomSAS):
+    """Step 2 alone: one of the kinds of noise, inside the mask only.
+
+    Settings: ``noise``, ``labels``, ``per_channel``, ``salt_vs_pepper`` and ``p`` (default 1). All
+    but images passes through. See :class:`RandomSAS` for the rest.
+    """
+
+    _step = "noise"
+
+    def _mask(self, mask: Tensor, plan: Plan) -> Tensor:
+        return mask
+
+    def transform_boxes(self, input: Any, params: dict[str, Any], flags: Any) -> Any:
+        return input
+
+    def transform_keypoint(self, input: Tensor, params: dict[str, Any], flags: Any) -> Tensor:
+        return input
+
+
+def _planes(mask: Tensor) -> Tensor:
+    return mask[:, None] if mask.ndim == 3 else mask
+
+
+def _matrices(plan: Plan, like: Tensor) -> Tensor:
+    """[n 3 3]: where points go, in kornia's coordinates, whose 0 is a pixel's centre."""
+    rows = []
+    for sample in range(len(plan)):
+        sx, sy, dx, dy = geometry(plan, sample)
+        x, y = sx / 2 + dx - 0.5, sy / 2 + dy - 0.5
+        rows.append([[sx, 0, x], [0, sy, y], [0, 0, 1]])
+    return torch.tensor(rows, dtype=like.dtype, device=like.device)
