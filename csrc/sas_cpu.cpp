@@ -13,8 +13,6 @@ namespace sasaug {
 namespace SASAUG_VARIANT {
 namespace {
 
-inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
-
 template <class T>
 inline T load_unaligned(const char* address) {
   T value;
@@ -25,6 +23,8 @@ inline T load_unaligned(const char* address) {
 inline bool aligned(const char* address, int64_t bytes) {
   return reinterpret_cast<uintptr_t>(address) % static_cast<uintptr_t>(bytes) == 0;
 }
+
+constexpr int64_t kWideRow = 512;  // bytes of a row from which on it is worth asking for early
 
 // One sample, row by row. Where image and canvas both interleave their channels a row holds all of
 // them (`step` values per pixel, one plane), elsewhere each channel is a plane of its own.
@@ -88,6 +88,7 @@ class SampleRows {
   }
 
   void band(int32_t number) {
+    fetch_ahead(number + 1);
     first_row = number * kBandRows;
     rows = static_cast<int32_t>(smaller(kBandRows, b.h - first_row));
     const int32_t above = p.thumbnail.y, below = above + p.thumbnail.height;
@@ -105,11 +106,47 @@ class SampleRows {
     with_pixel(b.out, [&](auto tag) { image_band<decltype(tag)>(number); });
   }
 
+  // Asks for the memory of a band while the one before it is computed: what will be written, and of
+  // wide rows what will be read. The processor's own foresight ends at each page, often every row.
+  void fetch_ahead(int32_t number) const {
+    const int64_t top = int64_t{number} * kBandRows, last = smaller(top + kBandRows, b.h);
+    const int64_t row_bytes = b.w * step * pixel_bytes(b.out);
+    const int64_t source_bytes = p.window.width * step * pixel_bytes(b.in);
+    for (int64_t y = top; y < last; ++y) {
+      for (int64_t k = 0; k < planes; ++k) {
+        fetch<1>(images + y * b.image_y + k * b.image_c, row_bytes);
+      }
+      if (masks) fetch<1>(masks + y * b.mask_y, b.w * b.mask_bytes);
+      const int64_t at = y - p.thumbnail.y;
+      if (source_bytes < kWideRow || at < 0 || at >= p.thumbnail.height) continue;
+      const Bilinear from = bilinear(at, p.window.height, p.thumbnail.height);
+      for (int64_t k = 0; k < planes; ++k) {
+        const char* plane = window_image + k * source.image_c;
+        fetch<0>(plane + from.first * source.image_y, source_bytes);
+        fetch<0>(plane + from.second * source.image_y, source_bytes);
+      }
+    }
+  }
+
+  // Of rows with other strides this asks for too little, which costs nothing.
+  template <int kWrite>
+  static void fetch(const char* row, int64_t bytes) {
+#if defined(__GNUC__)
+    for (int64_t at = 0; at < bytes; at += 64) __builtin_prefetch(row + at, kWrite);
+#else
+    (void)row, (void)bytes;
+#endif
+  }
+
   void fill_tables() {
     const Rectangle &t = p.thumbnail, &w = p.window;
     for (int32_t x = 0; x < t.width; ++x) {
       scratch.mask_x[x] = static_cast<int32_t>(nearest_exact(x, w.width, t.width));
     }
+#ifdef SASAUG_PICKS
+    labels_picked = b.mask_bytes == 1 && w.width != t.width &&
+                    plan_labels(scratch.mask_x, t.width, w.width, scratch.label_picks);
+#endif
     if (copied) return;
     if (antialias_x) {
       most_taps = Scratch::most_taps(w.width, t.width);
@@ -132,6 +169,15 @@ class SampleRows {
         scratch.weight4[x * step + k] = four(at.weight);
       }
     }
+#ifdef SASAUG_PICKS
+    with_pixel(b.in, [&](auto tag) {
+      if constexpr (Pixel<decltype(tag)>::integer) {
+        picked = !antialias_y && plan_picks<decltype(tag)>(scratch.first, scratch.weight4, step,
+                                                           int64_t{t.width} * step,
+                                                           int64_t{w.width} * step, scratch.picks);
+      }
+    });
+#endif
   }
 
   // ---- mask -------------------------------------------------------------------------------
@@ -170,6 +216,16 @@ class SampleRows {
       }
       return !empty;
     }
+#ifdef SASAUG_PICKS
+    if constexpr (sizeof(Label) == 1) {
+      if (labels_picked) {
+        for (int32_t r = 0; r < rows; ++r) {
+          if (used[r]) pick_labels_row(from[r], scratch.label_picks, t.width, row[r] + t.x);
+        }
+        return true;
+      }
+    }
+#endif
     auto* columns = reinterpret_cast<Column<Label>*>(scratch.mask_columns);
     auto* small = reinterpret_cast<Column<Label>*>(scratch.mask_small);
     interleave(from[0], from[1], from[2], from[3], p.window.width, columns);
@@ -209,8 +265,7 @@ class SampleRows {
         with_pixel(b.in, [&](auto tag) { resize<decltype(tag), Out>(k, row[k]); });
       }
     }
-    Noises::visit(noisy_band ? p.noise : -1,
-                  [&](auto kind) { noise_band<decltype(kind), Out>(number, row); });
+    if (noisy_band) add_noise(number, row);
     for (int32_t k = 0; k < planes; ++k) {
       for (int32_t r = 0; r < rows; ++r) {
         if (reinterpret_cast<char*>(row[k][r]) != scratch.image_row[k][r]) continue;
@@ -222,6 +277,12 @@ class SampleRows {
         }
       }
     }
+  }
+
+  template <class Out>
+  void add_noise(int32_t number, Out* (*row)[kBandRows]) const {
+    const NoiseRows noise{b, p, number, rows, step, scratch.roi, scratch.roi_any};
+    Noises::visit(p.noise, [&](auto kind) { noise.add<decltype(kind)>(row); });
   }
 
   template <class Out>
@@ -246,6 +307,11 @@ class SampleRows {
       }
       return;
     }
+#ifdef SASAUG_PICKS
+    if constexpr (Pixel<In>::integer) {
+      if (picked) return resize_picked<In>(plane, row);
+    }
+#endif
     vertical<In>(plane);
     if (antialias_x) {
       horizontal_triangle();
@@ -257,6 +323,22 @@ class SampleRows {
                      reinterpret_cast<Out*>(scratch.small));
     separate_used(reinterpret_cast<const Column<Out>*>(scratch.small), width, t.x * step, row);
   }
+
+#ifdef SASAUG_PICKS
+  template <class In, class Out>
+  void resize_picked(int32_t plane, Out** row) {
+    const Rectangle& t = p.thumbnail;
+    const int64_t width = static_cast<int64_t>(t.width) * step;
+    for (int32_t r = 0; r < rows; ++r) {
+      if (!used[r]) continue;
+      const Bilinear at = bilinear(thumbnail_row[r], p.window.height, t.height);
+      const In* upper = source_row<In>(plane, at.first, 0);
+      const In* lower = source_row<In>(plane, at.second, 1);
+      lerp_picked_row(upper, lower, at.weight, scratch.picks, width,
+                      reinterpret_cast<float*>(scratch.resized), row[r] + t.x * step);
+    }
+  }
+#endif
 
   // The window's rows, resized to the band's four, as columns.
   template <class In>
@@ -376,80 +458,6 @@ class SampleRows {
     }
   }
 
-  // ---- noise ------------------------------------------------------------------------------
-
-  template <class Kind, class T>
-  void noise_band(int32_t band, T* (*row)[kBandRows]) {
-    const int32_t left = p.thumbnail.x, right = left + p.thumbnail.width;
-    uint8_t* __restrict any = scratch.roi_any;
-    memcpy(any + left, scratch.roi[0] + left, static_cast<size_t>(right - left));
-    for (int32_t r = 1; r < rows; ++r) {
-      const uint8_t* __restrict row_roi = scratch.roi[r];
-      for (int32_t x = left; x < right; ++x) any[x] |= row_roi[x];
-    }
-    const Noise noise{p.strength, b.salt_vs_pepper};
-    float n[kBandRows][kLanes];
-    uint32_t word[kBandRows][kLanes];
-    for (int32_t x = next_roi(any, left); x < right; x = next_roi(any, x + kLanes)) {
-      const int32_t count = static_cast<int32_t>(smaller(kLanes, b.w - x));
-      for (int32_t channel = 0; channel < b.c; ++channel) {
-        if (channel == 0 || b.per_channel) {
-          draw<Kind>(noise_block(band, x, b.w), static_cast<uint32_t>(channel), n, word);
-        }
-        for (int32_t r = 0; r < rows; ++r) {
-          T* pixels = (step == 1 ? row[channel][r] : row[0][r] + channel) + int64_t{x} * step;
-          blend<Kind>(pixels, scratch.roi[r] + x, count, Random{n[r], word[r]}, noise);
-        }
-      }
-    }
-  }
-
-  // The first column from x on that is in the ROI in any row of the band; past the thumbnail: none.
-  int32_t next_roi(const uint8_t* any, int32_t x) const {
-    const int32_t right = p.thumbnail.x + p.thumbnail.width;
-    for (; x < right; x += 8) {
-      uint64_t eight;
-      memcpy(&eight, any + x, sizeof eight);  // roi_any is longer than the row
-      if (eight != 0) break;
-    }
-    while (x < right && any[x] == 0) ++x;
-    return x;
-  }
-
-  template <class Kind>
-  void draw(uint32_t block, uint32_t channel, float (*n)[kLanes], uint32_t (*word)[kLanes]) const {
-    if (Kind::draws & kNormal) {
-      philox_lanes<kLanes>(counter(block, p.id, Purpose::normal, channel), b.seed, word);
-      for (int pair = 0; pair < kBandRows; pair += 2) {
-        for (int i = 0; i < kLanes; ++i) {
-          normal_pair(word[pair][i], word[pair + 1][i], n[pair][i], n[pair + 1][i]);
-        }
-      }
-    }
-    if (Kind::draws & kUniform) {
-      philox_lanes<kLanes>(counter(block, p.id, Purpose::uniform, channel), b.seed, word);
-    }
-  }
-
-  template <class Kind, class T>
-  void blend(T* pixels, const uint8_t* roi, int32_t count, Random random, Noise noise) const {
-    if (step == 1 && count == kLanes) return blend_lanes<Kind>(pixels, roi, random, noise);
-    T lanes[kLanes];
-    for (int i = 0; i < kLanes; ++i) lanes[i] = i < count ? pixels[i * step] : T{};
-    noisy<Kind, T, kLanes>(lanes, lanes, random, noise);
-    for (int i = 0; i < count; ++i) {
-      if (roi[i]) pixels[i * step] = lanes[i];
-    }
-  }
-
-  template <class Kind, class T>
-  static void blend_lanes(T* __restrict pixels, const uint8_t* __restrict roi, Random random,
-                          Noise noise) {
-    T after[kLanes];
-    noisy<Kind, T, kLanes>(pixels, after, random, noise);
-    for (int i = 0; i < kLanes; ++i) pixels[i] = roi[i] ? after[i] : pixels[i];
-  }
-
   const Batch& b;
   const Sample& p;
   Source source;
@@ -460,6 +468,8 @@ class SampleRows {
   const char *window_image, *window_mask;
   bool copied, covered, antialias_x, antialias_y;
   int64_t most_taps = 0;
+  bool labels_picked = false;
+  bool picked = false;  // whether scratch.picks say where results read the window's rows
 
   // the band at hand
   int32_t first_row = 0, rows = 0;

@@ -4,12 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "rows.h"
+#include "noise_rows.h"
+#include "picks.h"
 
 namespace sasaug {
 inline namespace SASAUG_VARIANT {
-
-constexpr int kLanes = 32;  // columns whose noise is drawn together
 
 // Hands out aligned pieces of one block of memory; without a block it only measures.
 class Arena {
@@ -42,6 +41,10 @@ struct Scratch {
   int64_t *first, *taps;         // [thumbnail width * c] place in `columns`; antialias: how many
   Four* weight4;                 // [thumbnail width * c] bilinear weights, four times each
   float* weight;                 // [thumbnail width, taps] antialias
+#ifdef SASAUG_PICKS
+  Pick* picks;              // [thumbnail width * c / 8]
+  PickLabels* label_picks;  // [thumbnail width / 16]
+#endif
   char *mask_columns, *mask_small;  // [window width], [thumbnail width] columns of labels
   char* spare_row[kBandRows];       // [thumbnail width * c] of either's type
   int32_t* mask_x;                  // [thumbnail width] nearest-exact: column in the window
@@ -63,6 +66,10 @@ struct Scratch {
     taps = arena.take<int64_t>(b.antialias ? thumbnail_w : 0);
     weight4 = arena.take<Four>(thumbnail_w * b.c);
     weight = arena.take<float>(b.antialias ? 2 * source_w + 3 * thumbnail_w : 0);
+#ifdef SASAUG_PICKS
+    picks = arena.take<Pick>((thumbnail_w * b.c + kPicked - 1) / kPicked);
+    label_picks = arena.take<PickLabels>((thumbnail_w + kPickedLabels - 1) / kPickedLabels);
+#endif
     mask_columns = arena.take<char>(source_w * label * kBandRows);
     mask_small = arena.take<char>(thumbnail_w * label * kBandRows);
     const int64_t spare_bytes = thumbnail_w * (b.c * out > label ? b.c * out : label);
