@@ -249,6 +249,9 @@ PYBIND11_MODULE(_core, m) {
   m.def("philox4x32", &philox, py::arg("counter"), py::arg("key"),
         "Philox4x32-10: counter [..., 4] and key [2], uint32, to words [..., 4].");
   m.def("largest_sides", &largest_sides, py::arg("windows"), py::arg("canvas"));
+  m.def(
+      "address", [](const py::array& array) { return reinterpret_cast<uintptr_t>(array.data()); },
+      "Of a numpy array's first element; its own ways to tell it take microseconds.");
   m.def("run", &run);
   m.def("cuda_available", &cuda_available, "Whether there is a driver with a GPU.");
   m.def("instruction_sets", &instruction_sets, "Those that this machine runs, slowest first.");

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from . import _core
@@ -86,38 +87,9 @@ def _stack(arrays: Any, argument: str, channels: str | None, types: dict[str, in
     for place, item in enumerate(items):
         name = f"{argument}[{place}]" if ragged else argument
         if place > 0:
-            owner, item = adopt(item, name)
-            items[place] = item
-            if owner is frontend and frontend.device(item) != device:
-                raise ValueError(
-                    f"{name} must be on the device of the first, {place_name(device)}, "
-                    f"got {place_name(frontend.device(item))}"
-                )
-        if not frontend.owns(item) or frontend.dtype(item) != dtype:
-            raise TypeError(
-                f"{name} must be a {frontend.name} array of type {dtype} as the first is, "
-                f"got {getattr(item, 'dtype', type(item))}"
-            )
-        shape, step = tuple(item.shape), frontend.strides(item)
-        lead = 0 if ragged or len(shape) == 2 else 1
-        if len(shape) - lead not in (2, 3):
-            allowed = "[h w] or [h w c]" if ragged else "[h w], [n h w] or [n h w c]"
-            if channels == "first":
-                allowed = allowed.replace("h w c", "c h w")
-            raise ValueError(
-                f"{name} must have shape {allowed} (channels={channels!r}), got {shape}"
-            )
-        axis = len(shape) - lead == 3
-        y = lead + 1 if axis and channels == "first" else lead
-        k = (lead if channels == "first" else lead + 2) if axis else None
-        c = 1 if k is None else shape[k]
-        if not 1 <= c <= _core.MAX_CHANNELS:
-            raise ValueError(
-                f"{name} must have 1 to {_core.MAX_CHANNELS} channels (channels={channels!r}), "
-                f"got shape {shape}"
-            )
-        if max(shape[y], shape[y + 1]) > MAX_SIDE:
-            raise ValueError(f"{name} must have sides of at most {MAX_SIDE} pixels, got {shape}")
+            items[place] = item = as_first(item, name, frontend, device, dtype)
+        shape = tuple(item.shape)
+        size, step, c, axis = layout(shape, frontend.strides(item), name, ragged, channels)
         if first is None:
             first = (len(shape), c, axis)
         elif first != (len(shape), c, axis):
@@ -125,8 +97,8 @@ def _stack(arrays: Any, argument: str, channels: str | None, types: dict[str, in
                 f"{name} must have the axes and channels of the first, "
                 f"{tuple(items[0].shape)}, got {shape}"
             )
-        sizes.append((shape[y], shape[y + 1]))
-        strides.append((step[y], step[y + 1], 0 if k is None else step[k]))
+        sizes.append(size)
+        strides.append(step)
     assert first is not None
     single = not ragged and first[0] == 2
     return Stack(
@@ -138,11 +110,53 @@ def _stack(arrays: Any, argument: str, channels: str | None, types: dict[str, in
         c=first[1],
         sizes=sizes,
         strides=strides,
-        step=0 if ragged or single else step[0],
+        step=0 if ragged or single else frontend.strides(items[0])[0],
         ragged=ragged,
         single=single,
         channel_axis=first[2],
     )
+
+
+@lru_cache(maxsize=4096)  # a training loop's arrays are laid out alike, call after call
+def layout(
+    shape: tuple[int, ...], step: tuple[int, ...], name: str, ragged: bool, channels: str
+) -> tuple[tuple[int, int], tuple[int, int, int], int, bool]:
+    """Size (h, w), strides along (y, x, channel), channels, and whether these have an axis."""
+    lead = 0 if ragged or len(shape) == 2 else 1
+    if len(shape) - lead not in (2, 3):
+        allowed = "[h w] or [h w c]" if ragged else "[h w], [n h w] or [n h w c]"
+        if channels == "first":
+            allowed = allowed.replace("h w c", "c h w")
+        raise ValueError(f"{name} must have shape {allowed} (channels={channels!r}), got {shape}")
+    axis = len(shape) - lead == 3
+    y = lead + 1 if axis and channels == "first" else lead
+    k = (lead if channels == "first" else lead + 2) if axis else None
+    c = 1 if k is None else shape[k]
+    if not 1 <= c <= _core.MAX_CHANNELS:
+        raise ValueError(
+            f"{name} must have 1 to {_core.MAX_CHANNELS} channels (channels={channels!r}), "
+            f"got shape {shape}"
+        )
+    if max(shape[y], shape[y + 1]) > MAX_SIDE:
+        raise ValueError(f"{name} must have sides of at most {MAX_SIDE} pixels, got {shape}")
+    strides = step[y], step[y + 1], 0 if k is None else step[k]
+    return (shape[y], shape[y + 1]), strides, c, axis
+
+
+def as_first(item: Any, name: str, frontend: Frontend, device: int | None, dtype: str) -> Any:
+    """A further array of a list: of the first one's library, device and type."""
+    owner, item = adopt(item, name)
+    if owner is not frontend or frontend.dtype(item) != dtype:
+        raise TypeError(
+            f"{name} must be a {frontend.name} array of type {dtype} as the first is, "
+            f"got {getattr(item, 'dtype', type(item))}"
+        )
+    if frontend.device(item) != device:
+        raise ValueError(
+            f"{name} must be on the device of the first, {place_name(device)}, "
+            f"got {place_name(frontend.device(item))}"
+        )
+    return item
 
 
 def place_name(device: int | None) -> str:

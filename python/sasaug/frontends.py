@@ -15,6 +15,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from . import _core
+
 
 class Frontend(Protocol):
     """What the rest of the package needs to know about one library's arrays."""
@@ -82,10 +84,10 @@ class Numpy:
         pass
 
     def dtype(self, array: Any) -> str:
-        return str(array.dtype.name) if array.dtype.isnative else ""
+        return _numpy_name(array.dtype)
 
     def address(self, array: Any) -> int:
-        return int(array.__array_interface__["data"][0])
+        return _core.address(array)
 
     def strides(self, array: Any) -> tuple[int, ...]:
         strides: tuple[int, ...] = array.strides
@@ -136,7 +138,7 @@ class Cupy:
         pass
 
     def dtype(self, array: Any) -> str:
-        return str(array.dtype.name) if array.dtype.isnative else ""
+        return _numpy_name(array.dtype)
 
     def address(self, array: Any) -> int:
         return int(array.data.ptr)
@@ -253,6 +255,11 @@ def _loaded(module: str, name: str) -> Any:
 def _is(module: str, name: str, array: Any) -> bool:
     kind = _loaded(module, name)
     return kind is not None and isinstance(array, kind)
+
+
+@cache  # numpy makes the name anew each time, in microseconds
+def _numpy_name(dtype: np.dtype[Any]) -> str:
+    return str(dtype.name) if dtype.isnative else ""
 
 
 @cache

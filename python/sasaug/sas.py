@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -394,24 +393,25 @@ def launch(
     labels = label_bits(plan.labels, masks.dtype)
     items, step = sources(images, masks)
     device = masks.device
-    where = threads if device is None else (device, masks.frontend.stream(device))
+    arguments = (
+        masks.n,
+        (*plan.canvas, 1 if images is None else images.c),
+        types,
+        items,
+        step,
+        None if x is None else (x.frontend.address(x.arrays[0]), (x.step, *x.strides[0])),
+        None if y is None else (y.frontend.address(y.arrays[0]), (y.step, *y.strides[0][:2])),
+        plan.stored.address() if isinstance(plan.stored, OnDevice) else plan.stored,
+        plan.seed,
+        (plan.antialias, plan.per_channel, plan.salt_vs_pepper),
+        labels,
+        drawing,
+    )
+    if device is None:
+        return _core.run(*arguments, threads)
     # choosing a device by CUDA itself would leave a context behind on the one chosen before
-    with nullcontext() if device is None else masks.frontend.current(device):
-        _core.run(
-            masks.n,
-            (*plan.canvas, 1 if images is None else images.c),
-            types,
-            items,
-            step,
-            None if x is None else (x.frontend.address(x.arrays[0]), (x.step, *x.strides[0])),
-            None if y is None else (y.frontend.address(y.arrays[0]), (y.step, *y.strides[0][:2])),
-            plan.stored.address() if isinstance(plan.stored, OnDevice) else plan.stored,
-            plan.seed,
-            (plan.antialias, plan.per_channel, plan.salt_vs_pepper),
-            labels,
-            drawing,
-            where,
-        )
+    with masks.frontend.current(device):
+        _core.run(*arguments, (device, masks.frontend.stream(device)))
 
 
 def apart_from(out: tuple[Any, Any], images: Any, masks: Any) -> tuple[Any, Any]:
