@@ -1,0 +1,137 @@
+"""sasaug.adapters.jax: eager, compiled, mapped, and inside a training step."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+import samples
+import sasaug
+from cases import disc, same_bytes
+from samples import SETTINGS
+
+jax = samples.host("jax")
+import jax.numpy as jnp  # noqa: E402
+
+from sasaug.adapters.jax import SAS  # noqa: E402
+
+TYPES = ["uint8", "uint16", "float16", "bfloat16", "float32"]
+
+
+def batch(dtype: str = "uint8", shape: tuple[int, ...] = (3, 60, 50)):
+    scale = 250 if dtype.startswith("u") else 1
+    images = (np.random.default_rng(0).random(shape) * scale).astype(jnp.dtype(dtype))
+    return images, disc(3, 60)[:, :, 5:55].astype(np.int32)
+
+
+@pytest.mark.parametrize("dtype", TYPES)
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_output_is_that_of_sasaug(dtype, wrap):
+    images, masks = batch(dtype)
+    x, y = wrap(SAS(**SETTINGS))(jnp.asarray(images), jnp.asarray(masks), jax.random.key(7))
+    x_, y_ = sasaug.sas(images, masks, seed=7, **SETTINGS)
+    assert isinstance(x, jax.Array) and isinstance(y, jax.Array)
+    assert same_bytes(np.asarray(x), x_) and same_bytes(np.asarray(y), y_)
+
+
+@pytest.mark.parametrize("channels", ["first", "last", None])
+def test_layouts(channels):
+    shape = (3, 2, 60, 50) if channels == "first" else (3, 60, 50, 2)
+    images, masks = batch(shape=shape)
+    augment = SAS(**SETTINGS, channels=channels)
+    x_, y_ = sasaug.sas(images, masks, seed=7, channels=channels, **SETTINGS)
+    for call in (augment, jax.jit(augment)):
+        x, y = call(jnp.asarray(images), jnp.asarray(masks), 7)
+        assert same_bytes(np.asarray(x), x_) and same_bytes(np.asarray(y), y_)
+
+
+def test_keys_are_seeds():
+    images, masks = (jnp.asarray(array) for array in batch())
+    augment = jax.jit(SAS(**SETTINGS))
+    key = jax.random.split(jax.random.key(3))[1]
+    upper, lower = (int(word) for word in jax.random.key_data(key))
+    expected = sasaug.sas(*batch(), seed=upper << 32 | lower, **SETTINGS)[0]
+    for same in (key, jax.random.key_data(key)):
+        assert np.array_equal(augment(images, masks, same)[0], expected)
+    expected = sasaug.sas(*batch(), seed=2**31 - 3, **SETTINGS)[0]
+    assert np.array_equal(augment(images, masks, 2**31 - 3)[0], expected)
+    with jax.enable_x64():
+        wide = jnp.asarray(2**33 + 5)
+        expected = sasaug.sas(*batch(), seed=2**33 + 5, **SETTINGS)[0]
+        assert np.array_equal(augment(images, masks, wide)[0], expected)
+    wide = 2**63 + 5
+    expected = sasaug.sas(*batch(), seed=wide, **SETTINGS)[0]
+    assert np.array_equal(SAS(**SETTINGS)(images, masks, wide)[0], expected)
+
+
+def test_ids_name_the_samples():
+    images, masks = (jnp.asarray(array) for array in batch())
+    ids = jnp.array([9, 4, 7])
+    x_, _ = sasaug.sas(*batch(), seed=7, ids=[9, 4, 7], **SETTINGS)
+    for call in (SAS(**SETTINGS), jax.jit(SAS(**SETTINGS))):
+        assert np.array_equal(call(images, masks, 7, ids)[0], x_)
+        assert np.array_equal(call(images[1:2], masks[1:2], 7, ids[1:2])[0], x_[1:2])
+
+
+def test_it_maps_over_samples():
+    images, masks = (jnp.asarray(array) for array in batch())
+    augment = SAS(**SETTINGS)
+    x, y = jax.vmap(lambda image, mask, id: augment(image, mask, 7, id))(
+        images, masks, jnp.arange(3)
+    )
+    x_, y_ = sasaug.sas(*batch(), seed=7, **SETTINGS)
+    assert np.array_equal(x, x_) and np.array_equal(y, y_)
+
+
+def test_inside_a_training_step():
+    """A scan over batches that augments, takes a gradient and steps, all of it compiled."""
+    images, masks = batch("float32")
+    augment = SAS(canvas=(60, 50), p=1.0)
+
+    @jax.jit
+    def train(weight, key):
+        def step(weight, key):
+            x, y = augment(jnp.asarray(images), jnp.asarray(masks), key)
+
+            def loss(weight):
+                return jnp.mean((weight * x - y) ** 2)
+
+            value, gradient = jax.value_and_grad(loss)(weight)
+            return weight - 0.1 * gradient, value
+
+        return jax.lax.scan(step, weight, jax.random.split(key, 4))
+
+    weight, losses = train(jnp.float32(0), jax.random.key(1))
+    value, expected = 0.0, []
+    for words in np.asarray(jax.random.key_data(jax.random.split(jax.random.key(1), 4))):
+        seed = int(words[0]) << 32 | int(words[1])
+        x, y = sasaug.sas(images, masks, seed=seed, canvas=(60, 50), p=1.0)
+        expected.append(np.mean((value * x - y) ** 2))
+        value -= 0.1 * np.mean(2 * (value * x - y) * x)
+    assert np.allclose(losses, expected, rtol=1e-4) and np.isclose(weight, value, rtol=1e-4)
+
+
+@pytest.mark.parametrize("key", [None, 0.5, np.zeros(3, np.uint32), np.zeros(2, np.int32)])
+def test_what_is_no_key_is_refused(key):
+    with pytest.raises(TypeError, match=r"key must be a key of jax\.random .* or an integer"):
+        SAS()(*(jnp.asarray(array) for array in batch()), key)
+
+
+def test_errors_are_sasaugs():
+    images, masks = (jnp.asarray(array) for array in batch())
+    with pytest.raises(ValueError, match=r"p must be in \[0, 1\], got 2"):
+        SAS(p=2)
+    with pytest.raises(ValueError, match=r"masks must have the images' size"):
+        SAS()(images, masks[:, 1:], 7)
+    with pytest.raises(Exception, match=r"masks must have the images' size"):
+        jax.block_until_ready(jax.jit(SAS())(images, masks[:, 1:], 7))
+    with pytest.raises(ValueError, match=r"seed must be in \[0, 2\^64\), got -1"):
+        SAS()(images, masks, -1)
+
+
+def test_it_tells_and_keeps_its_settings():
+    augment = SAS(canvas=32, p=0.25)
+    copy = pickle.loads(pickle.dumps(augment))
+    assert copy.settings == augment.settings and "canvas=(32, 32)" in repr(copy)
