@@ -34,13 +34,12 @@ inline int64_t pixel_bytes(PixelType type) {
 
 struct Scratch {
   char* source_row[2 * kBandRows];  // [window width * c] of the input's type, or of the mask's
-  float*
-      float_row[2 * kBandRows];  // [window width * c] rows of shorter floats, or antialiased ones
-  Four *columns, *resized;       // [window width * c + c], [thumbnail width * c] columns
-  char* small;                   // [thumbnail width * c] columns of the output's type
-  int64_t *first, *taps;         // [thumbnail width * c] place in `columns`; antialias: how many
-  Four* weight4;                 // [thumbnail width * c] bilinear weights, four times each
-  float* weight;                 // [thumbnail width, taps] antialias
+  float* float_row[2 * kBandRows];  // [window width * c] shorter floats', or antialiased ones
+  Four *columns, *resized;          // [window width * c + c], [thumbnail width * c] columns
+  char* small;                      // [thumbnail width * c] columns of the output's type
+  int64_t *first, *taps;            // [thumbnail width * c] place in `columns`; antialias: how many
+  Four* weight4;                    // [thumbnail width * c] bilinear weights, four times each
+  float* weight;                    // [thumbnail width, taps] antialias
 #ifdef SASAUG_PICKS
   Pick* picks;              // [thumbnail width * c / 8]
   PickLabels* label_picks;  // [thumbnail width / 16]
@@ -48,17 +47,19 @@ struct Scratch {
   char *mask_columns, *mask_small;  // [window width], [thumbnail width] columns of labels
   char* spare_row[kBandRows];       // [thumbnail width * c] of either's type
   int32_t* mask_x;                  // [thumbnail width] nearest-exact: column in the window
-  char* image_row[kMaxChannels][kBandRows];  // [canvas width * c] where `images` has other strides
-  char* mask_row[kBandRows];                 // [canvas width]
-  uint8_t* roi[kBandRows];                   // [canvas width] 0 or 1
-  uint8_t* roi_any;  // [canvas width + kLanes] 1 where a row has ROI, then 0
+  // [canvas width] where `images` has other strides; the first [* c] where it holds all channels
+  char* image_row[kMaxChannels][kBandRows];
+  char* mask_row[kBandRows];  // [canvas width]
+  uint8_t* roi[kBandRows];    // [canvas width] 0 or 1
+  uint8_t* roi_any;           // [canvas width + kLanes] 1 where a row has ROI, then 0
 
   // For windows and thumbnails of these widths at most.
   Scratch(const Batch& b, int64_t source_w, int64_t thumbnail_w, Arena& arena) {
     const int64_t in = pixel_bytes(b.in), out = pixel_bytes(b.out), label = b.mask_bytes;
     const int64_t row_bytes = source_w * (b.c * in > label ? b.c * in : label);
     for (char*& row : source_row) row = arena.take<char>(row_bytes);
-    for (float*& row : float_row) row = arena.take<float>(source_w * b.c);
+    const bool floats_needed = b.antialias || in == 2;
+    for (float*& row : float_row) row = arena.take<float>(floats_needed ? source_w * b.c : 0);
     columns = arena.take<Four>((source_w + 1) * b.c);
     resized = arena.take<Four>(thumbnail_w * b.c);
     small = arena.take<char>(thumbnail_w * b.c * out * kBandRows);
@@ -75,8 +76,10 @@ struct Scratch {
     const int64_t spare_bytes = thumbnail_w * (b.c * out > label ? b.c * out : label);
     for (char*& row : spare_row) row = arena.take<char>(spare_bytes);
     mask_x = arena.take<int32_t>(thumbnail_w);
-    for (auto& plane : image_row) {
-      for (char*& row : plane) row = arena.take<char>(int64_t{b.w} * b.c * out);
+    for (int32_t r = 0; r < kBandRows; ++r) {
+      char* all = arena.take<char>(int64_t{b.w} * b.c * out);
+      for (int32_t k = 0; k < b.c; ++k)
+        image_row[k][r] = all ? all + int64_t{k} * b.w * out : nullptr;
     }
     for (char*& row : mask_row) row = arena.take<char>(int64_t{b.w} * label);
     for (uint8_t*& row : roi) row = arena.take<uint8_t>(b.w);

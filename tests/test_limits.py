@@ -176,3 +176,29 @@ def test_no_thread_to_be_had():
     """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout.strip() == "none", run.stderr
+
+
+def test_working_memory():
+    """At most a megabyte a thread beside inputs and outputs, for rows of 8192 pixels too."""
+    if sys.platform != "linux":
+        pytest.skip("resident memory is read from Linux's /proc")
+    code = """
+import numpy, re, sasaug
+def highest():
+    return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
+def images(width):
+    x, y = numpy.full((width // 64, width), 0.5, numpy.float32), numpy.ones((width // 64, width), bool)
+    return x, y, numpy.ones_like(x), numpy.ones_like(y)
+def run(x, y, *out):
+    for kind in sasaug.NOISES:
+        sasaug.sas(x, y, seed=1, p=1.0, noise={kind: (8, 8) if kind == "poisson" else (1, 1)},
+                   out=out, num_threads=1)
+run(*images(64))
+wide = images(8192)
+before = highest()
+run(*wide)
+print(highest() - before)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert int(result.stdout) <= 1024
