@@ -336,3 +336,13 @@ def test_wildcards_name_tars_in_any_order(tars, tmp_path):
     expand(tars)
     expand(replace(tars, images=tmp_path / "in/*.tar", out=tmp_path / "stars"))
     assert tree(tars.out) == tree(tmp_path / "stars")
+
+
+def test_shards_agree_on_their_shares_however_tars_are_named(tars, tmp_path):
+    """Side by side they list a folder in any order."""
+    done = [
+        expand(replace(tars, images=tmp_path / "in" / name), shard=(i, 3))
+        for i, name in enumerate(("t{2..0}.tar", "*.tar", "t{0..2}.tar"), start=1)
+    ]
+    assert [report.earlier for report in done] == [0, 0, 0]
+    assert expand(tars).written == 0

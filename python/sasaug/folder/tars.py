@@ -122,7 +122,7 @@ def _write(job: Job, tar: Tar, path: Path) -> tuple[Counter[str], list[str], lis
     notes: list[tuple[str, str]] = []
     with (
         path.open("wb") as stream,
-        TarWriter(stream, user="", group="", encoder=False, mtime=0, format="PAX_FORMAT") as writer,
+        TarWriter(stream, user="", group="", encoder=False, mtime=0) as writer,
     ):
         for source in _sources(job, tar):
             try:
