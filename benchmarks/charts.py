@@ -62,6 +62,7 @@ def whole_sas(rows: dict[str, Row], summary: Summary, path: Path) -> None:
 
 def loader(cases: dict[str, dict[str, Row]], path: Path) -> None:
     """Images per second of a DataLoader, by contender and number of workers."""
+    titles = {COPY: "no augmentation"}
     names = list(dict.fromkeys(name for rows in cases.values() for name in rows))[::-1]
     figure, axes = plt.subplots(figsize=(7, 1 + 0.75 * len(names)))
     height = 0.8 / len(cases)
@@ -71,7 +72,7 @@ def loader(cases: dict[str, dict[str, Row]], path: Path) -> None:
         colour = (ROOF_COLOUR, THEIRS_COLOUR, OURS_COLOUR)[place % 3]
         drawn = axes.barh(at, rates, height, color=colour, label=case)
         axes.bar_label(drawn, [f" {rate:,.0f}" for rate in rates], fontsize=9)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [titles.get(name, name) for name in names])
     axes.set_title("Images per second of a torch DataLoader, whole SAS", loc="left", fontsize=13)
     axes.xaxis.set_visible(False)
     axes.spines["bottom"].set_visible(False)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,10 +27,14 @@ def slug(machine: str) -> str:
     return re.sub(r"[^a-z0-9.]+", "-", plain).strip("-")
 
 
-def report(source: Path, results: Path, name: str | None = None) -> list[Path]:
+def report(
+    source: Path, results: Path, name: str | None = None, remark: str | None = None
+) -> list[Path]:
     """Write everything; returns the paths."""
     summary = summarise(json.loads(source.read_text()))
     name = name or slug(summary.machine)
+    if remark is not None:
+        summary = replace(summary, remark=remark)
     results.mkdir(parents=True, exist_ok=True)
     figures, tables = results / f"{name}.json", results / f"{name}.md"
     figures.write_text(json.dumps(summary.to_json(), indent=0) + "\n")
@@ -49,8 +54,9 @@ def main() -> None:
     parser.add_argument("source", type=Path, help="of pytest-benchmark, or a NAME.json")
     parser.add_argument("--name", help="of the machine; default: from its processor")
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--remark", help="on the run, such as: the machine was busy")
     options = parser.parse_args()
-    for path in report(options.source, options.results, options.name):
+    for path in report(options.source, options.results, options.name, options.remark):
         print(path)
 
 

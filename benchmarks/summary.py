@@ -49,11 +49,12 @@ class Row:
         return 2e-9 * self.bytes / self.median
 
     def times(self, other: Row) -> float:
-        """Time over the other's: the median over turns, so that both met the same machine."""
+        """Time per pixel over the other's: the median over turns, which both met side by side."""
         if len(self.seconds) != len(other.seconds):
-            return self.median / other.median
-        return statistics.median(
-            mine / theirs for mine, theirs in zip(self.seconds, other.seconds, strict=True)
+            return self.ns / other.ns
+        pairs = zip(self.seconds, other.seconds, strict=True)
+        return statistics.median(mine / theirs for mine, theirs in pairs) * (
+            other.pixels / self.pixels
         )
 
 
@@ -70,6 +71,7 @@ class Summary:
     date: str
     skipped: dict[str, str]  # contender -> reason
     rows: list[Row]
+    remark: str = ""  # on the run, such as that the machine was busy
 
     def cases(self) -> Iterator[tuple[str, str, dict[str, Row]]]:
         """Table, case, and its rows by contender, in the order in which they ran."""

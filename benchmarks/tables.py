@@ -26,6 +26,7 @@ def markdown(summary: Summary) -> str:
         f"{summary.system}, Python {summary.python}, instruction set {summary.instruction_set}  ",
         "Versions: " + ", ".join(f"{k} {v}" for k, v in summary.versions.items()) + "  ",
         f"Commit: {summary.commit}, {summary.date}  ",
+        *([f"Remark: {summary.remark}  "] if summary.remark else []),
         f"Command: `{COMMAND}`\n",
         HOW.format(turns=turns) + "\n",
     ]

@@ -65,6 +65,8 @@ def test_ratios_are_of_the_same_turn(data: dict[str, Any]) -> None:
 
 
 def test_epochs_of_other_lengths_compare_per_image(data: dict[str, Any]) -> None:
+    mine, theirs = (Row("t", "c", "", "", 1, pixels, 1, [pixels * 1.0]) for pixels in (10, 30))
+    assert mine.times(theirs) == theirs.times(mine) == pytest.approx(1)
     data["benchmarks"] = run_of("t", "c") + run_of("t", "c", images=20)
     row = next(row for row in summarise(data).rows if row.contender == "copy")
     assert row.seconds == [1.0, 2.0, 4.0, 0.5, 1.0, 2.0]
@@ -89,6 +91,8 @@ def test_tables_and_charts(data: dict[str, Any], tmp_path: Path) -> None:
     before = {path: path.read_bytes() for path in written}
     report(written[0], tmp_path / "results")
     assert before == {path: path.read_bytes() for path in written}
+    report(written[0], tmp_path / "results", remark="on battery")
+    assert "Remark: on battery" in written[1].read_text() and "Remark" not in text
 
 
 def test_losses_are_told_with_their_reason(data: dict[str, Any], tmp_path: Path) -> None:
