@@ -49,7 +49,14 @@ def thumbnail(
 
     Returns
     -------
-    images, masks : array, on the canvas
+    images, masks : array [h w], [n h w], [n h w c] or [n c h w], on the canvas
+        Of the same library and types. Images are resized bilinearly, masks by the nearest-exact
+        rule (arXiv 2503.05916, section 2.2; docs/method.md states both in integers).
+
+    Raises
+    ------
+    ValueError, TypeError
+        Before anything is written; the message names the argument, the rule and the value.
 
     Examples
     --------

@@ -117,6 +117,13 @@ def phantoms(n: int, size: int = 256, seed: int = 0) -> tuple[NDArray[np.uint8],
         An argument is below its least value.
     TypeError
         An argument is not an integer.
+
+    Examples
+    --------
+    >>> from sasaug.phantoms import phantoms
+    >>> images, masks = phantoms(2, size=64)
+    >>> images.shape, images.dtype, int(masks.max())
+    ((2, 64, 64), dtype('uint8'), 1)
     """
     for name, value, least in (("n", n, 0), ("size", size, MIN_SIZE), ("seed", seed, 0)):
         if not isinstance(value, (int, np.integer)) or isinstance(value, bool):

@@ -92,6 +92,15 @@ class Plan(_Stored):
         (height, width) of the output in pixels.
     antialias, per_channel, salt_vs_pepper, labels
         As in :class:`sasaug.SAS`.
+
+    Examples
+    --------
+    >>> import numpy, sasaug
+    >>> masks = numpy.ones((2, 64, 64), bool)
+    >>> plan = sasaug.SAS(p=1.0, noise={"speckle": (0.1, 0.1)}).plan(masks, seed=7)
+    >>> plan.samples["strength"][1] = 0.2
+    >>> [(row["noise"], row["strength"]) for row in plan.rows()]
+    [('speckle', 0.1), ('speckle', 0.2)]
     """
 
     samples: NDArray[Any]
@@ -116,7 +125,7 @@ class Plan(_Stored):
         return {**self.__dict__, "stored": self.samples}  # its reader may have no GPU
 
     def __getitem__(self, which: slice | Sequence[int] | NDArray[Any]) -> Plan:
-        """The plan of some of the samples: a slice, indices or a boolean array."""
+        """The plan of some of the samples: a slice, indices [m] or a boolean array [n]."""
         samples = np.atleast_1d(self.samples[which]).copy()
         return replace(self, samples=samples)
 

@@ -79,6 +79,15 @@ def contact_sheet(
     ------
     ValueError
         No picture, a tile too small, or an image or mask of a shape that is not a picture's.
+
+    Examples
+    --------
+    >>> from sasaug.phantoms import phantoms
+    >>> from sasaug.preview import Tile, contact_sheet
+    >>> images, masks = phantoms(2, size=64)
+    >>> sheet = contact_sheet([[Tile(images[0], masks[0], "one"), Tile(images[1])]], tile=64)
+    >>> sheet.ndim, sheet.dtype
+    (3, dtype('uint8'))
     """
     if not any(len(row) for row in rows):
         raise ValueError("rows must hold at least one tile, got none")

@@ -138,12 +138,26 @@ class SAS:
         return hash(self.to_json())
 
     def to_json(self) -> str:
-        """The settings as one JSON object."""
+        """The settings as one JSON object.
+
+        Examples
+        --------
+        >>> import sasaug
+        >>> settings = sasaug.SAS(canvas=256, noise="dali")
+        >>> sasaug.SAS.from_json(settings.to_json()) == settings
+        True
+        """
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> SAS:
-        """Read what :meth:`to_json` wrote."""
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the text is no JSON, or names what is no setting, or a setting breaks its rule.
+        """
         settings = json.loads(text)
         if not isinstance(settings, dict) or not settings.keys() <= {f.name for f in fields(cls)}:
             raise ValueError(
@@ -163,7 +177,30 @@ class SAS:
         windows: ArrayLike | None = None,
         num_threads: int | None = None,
     ) -> Plan:
-        """Draw what will be done to each sample; see :meth:`__call__` for the arguments."""
+        """Draw what will be done to each sample, and do nothing yet.
+
+        Parameters
+        ----------
+        masks, seed, ids, windows, num_threads
+            As in :meth:`__call__`.
+
+        Returns
+        -------
+        Plan
+            Of n samples, for :func:`apply`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The message names the argument, the rule and the value.
+
+        Examples
+        --------
+        >>> import numpy, sasaug
+        >>> plan = sasaug.SAS(p=1.0).plan(numpy.ones((3, 64, 64), bool), seed=7)
+        >>> len(plan), plan.seed, plan.canvas
+        (3, 7, (64, 64))
+        """
         stack = stack_masks(masks, self.channels)
         threads = resolve_threads(num_threads)
         plan, drawing = self.drawing(stack, seed, ids, windows)
@@ -216,6 +253,15 @@ class SAS:
         ------
         ValueError, TypeError
             Before anything is written; the message names the argument, the rule and the value.
+
+        Examples
+        --------
+        >>> import numpy, sasaug
+        >>> images = [numpy.full((48, 64), 100, numpy.uint8), numpy.full((80, 60), 9, numpy.uint8)]
+        >>> masks = [image > 0 for image in images]
+        >>> x, y = sasaug.SAS(canvas=32)(images, masks, seed=7, ids=[5, 6])
+        >>> x.shape, y.dtype
+        ((2, 32, 32), dtype('bool'))
         """
         threads = resolve_threads(num_threads)
         if out is not None:
@@ -280,7 +326,13 @@ def sas(
 ) -> tuple[Any, Any]:
     """Augment a batch with SAS in one call: ``SAS(**settings)(images, masks, ...)``.
 
-    See :class:`SAS` for the settings and :meth:`SAS.__call__` for the other arguments.
+    See :class:`SAS` for the settings and :meth:`SAS.__call__` for the other arguments, their shapes
+    and types, and what is returned.
+
+    Raises
+    ------
+    ValueError, TypeError
+        Before anything is written; the message names the argument, the rule and the value.
 
     Examples
     --------
@@ -313,9 +365,27 @@ def apply(
     channels: str | None = None,
     num_threads: int | None = None,
 ) -> tuple[Any, Any]:
-    """Do to a batch what the plan says; see :meth:`SAS.__call__` for the arguments.
+    """Do to a batch what the plan says.
 
     The same plan on the same input gives the same bytes, today and on any machine.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of as many samples as there are images; it may have been edited.
+    images, masks, out, dtype, num_threads
+        As in :meth:`SAS.__call__`.
+    channels : {"first", "last"}, optional
+        Where the channel axis is. Default: the array library's habit ("last" for numpy).
+
+    Returns
+    -------
+    images, masks : array [h w], [n h w], [n h w c] or [n c h w], on the plan's canvas
+
+    Raises
+    ------
+    ValueError, TypeError
+        Before anything is written; the message names the argument, the rule and the value.
 
     Examples
     --------

@@ -23,14 +23,39 @@ def set_num_threads(num_threads: int | None) -> None:
     """Set how many threads a call may use at most; None: the default, all cores.
 
     The default is 1 inside a forked or multiprocessing worker, such as a data loader's: its
-    siblings use the other cores.
+    siblings use the other cores. The answer of a call does not depend on it.
+
+    Parameters
+    ----------
+    num_threads : int or None
+        At least 1; more than 1024 count as 1024.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is not an integer of at least 1.
+
+    Examples
+    --------
+    >>> import sasaug
+    >>> sasaug.set_num_threads(2)
+    >>> sasaug.get_num_threads()
+    2
+    >>> sasaug.set_num_threads(None)
     """
     global _chosen
     _chosen = None if num_threads is None else _checked(num_threads)
 
 
 def get_num_threads() -> int:
-    """How many threads a call may use at most where it does not say itself."""
+    """How many threads a call may use at most where it does not say itself.
+
+    Examples
+    --------
+    >>> import sasaug
+    >>> sasaug.get_num_threads() >= 1
+    True
+    """
     if _chosen is not None:
         return _chosen
     process = sys.modules.get("multiprocessing.process")

@@ -282,7 +282,13 @@ class SAS(nn.Module):
         ids: Any = None,
         windows: Any = None,
     ) -> Plan:
-        """What training mode would do, as :meth:`sasaug.SAS.plan`."""
+        """What training mode would do, as :meth:`sasaug.SAS.plan`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The message names the argument, the rule and the value.
+        """
         return self.settings.plan(masks, seed=seed, ids=ids, windows=windows)
 
     def extra_repr(self) -> str:
@@ -307,7 +313,39 @@ def thumbnail(
     dtype: torch.dtype | None = None,
     channels: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """:func:`sasaug.thumbnail` for tensors, as an op that compilers trace."""
+    """:func:`sasaug.thumbnail` for tensors, as an op that compilers trace.
+
+    Parameters
+    ----------
+    images : tensor [h w], [n h w], [n c h w] (or [n h w c])
+        As in :meth:`sasaug.SAS.__call__`; of the CPU or a CUDA device.
+    masks : tensor [h w] or [n h w]
+        bool or any integer type, on the images' device.
+    size : int, sequence or tensor [n] of int
+        The thumbnail's longer side in pixels, from 1 to S. An int32 tensor on the images' GPU is
+        read there, and cut to what fits.
+    position, canvas, windows, antialias, seed, ids, dtype, channels
+        As in :func:`sasaug.thumbnail`.
+
+    Returns
+    -------
+    images, masks : tensor, on the canvas, on the images' device
+
+    Raises
+    ------
+    ValueError, TypeError
+        Before anything is written; the message names the argument, the rule and the value.
+    RuntimeError
+        When a gradient is asked for: there is none.
+
+    Examples
+    --------
+    >>> import torch, sasaug.torch
+    >>> images, masks = torch.rand(2, 1, 64, 64), torch.ones(2, 64, 64, dtype=torch.bool)
+    >>> x, y = sasaug.torch.thumbnail(images, masks, size=[16, 32])
+    >>> [int(mask.sum()) for mask in y]
+    [256, 1024]
+    """
     sides = [canvas, canvas] if isinstance(canvas, int) else canvas
     x, y = torch.ops.sasaug.thumbnail(
         images, masks, _tensor(size), position, *_seed(seed), _tensor(ids),
@@ -332,7 +370,36 @@ def noise(
 ) -> Tensor:
     """One kind of ``sasaug.NOISES`` inside the ROI, as an op that compilers trace.
 
-    ``strength`` is a number or one per sample, as in ``sasaug.speckle`` and its like.
+    Parameters
+    ----------
+    images, masks
+        As in :func:`thumbnail`.
+    kind : str
+        One of ``sasaug.NOISES``.
+    strength : float, sequence or tensor [n] of float
+        In the kind's own unit and range, as in :func:`sasaug.speckle` and its like. A float32
+        tensor on the images' GPU is read there, and cut to the range.
+    seed, ids, labels, per_channel, salt_vs_pepper, dtype, channels
+        As in :func:`sasaug.speckle`.
+
+    Returns
+    -------
+    images : tensor of the input's shape, on its device
+
+    Raises
+    ------
+    ValueError, TypeError
+        Before anything is written; the message names the argument, the rule and the value.
+    RuntimeError
+        When a gradient is asked for: there is none.
+
+    Examples
+    --------
+    >>> import torch, sasaug.torch
+    >>> images, masks = torch.full((2, 1, 64, 64), 0.5), torch.ones(2, 64, 64, dtype=torch.bool)
+    >>> x = sasaug.torch.noise(images, masks, "speckle", [0.0, 0.2], seed=7)
+    >>> bool((x[0] == 0.5).all()), bool((x[1] == 0.5).all())
+    (True, False)
     """
     strengths = strength if isinstance(strength, Tensor) else torch.tensor(strength).float()
     noisy: Tensor = torch.ops.sasaug.noise(
