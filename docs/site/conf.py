@@ -39,7 +39,11 @@ html_copy_source = False
 html_show_copyright = html_show_sphinx = False
 
 # pages that the repository keeps beside docs/; the site has them as pages of its own
-BESIDE = {"../CONTRIBUTING.md": "contributing.md", "../CHANGELOG.md": "changelog.md"}
+BESIDE = {
+    "../CONTRIBUTING.md": "contributing.md",
+    "../CHANGELOG.md": "changelog.md",
+    "../benchmarks/results/intel-xeon-2.80ghz.md": "speed-measured.md",
+}
 
 
 def link_pages(app: Any, name: str, source: list[str]) -> None:
