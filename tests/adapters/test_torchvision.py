@@ -95,6 +95,19 @@ def test_rotated_boxes_are_refused():
     boxes = tv_tensors.BoundingBoxes([[9.0, 9, 9, 9, 30]], format="XYWHR", canvas_size=mask.shape)
     with pytest.raises(ValueError, match="boxes must have upright sides, got format XYWHR"):
         SAS(**SETTINGS)(image, mask, boxes)
+    assert RandomMaskedNoise()(image, mask, boxes)[2] is boxes
+
+
+def test_boxes_of_integers_are_rounded():
+    image, _ = sample()
+    boxes = torch.randint(0, 50, (40, 4))
+    whole, exact = (
+        tv_tensors.BoundingBoxes(boxes, format="XYXY", canvas_size=(50, 50), dtype=dtype)
+        for dtype in (torch.int64, torch.float64)
+    )
+    shrink = RandomThumbnail(canvas=47, thumbnail=(37, 37))
+    whole, exact = shrink(image, whole)[1], shrink(image, exact)[1]
+    assert torch.equal(whole.as_subclass(torch.Tensor), exact.round().long())
 
 
 def test_instance_masks_are_one_roi():
@@ -161,7 +174,7 @@ def test_value_ranges():
         ({"channels": "last"}, TypeError, "settings must be of .*, got 'channels'"),
         ({"value_range": (1, 1)}, ValueError, r"value_range must be \(low, high\) .*\(1, 1\)"),
         ({"value_range": "image"}, ValueError, "value_range must be .*, got 'image'"),
-        ({"sample_seed": -1}, ValueError, r"seed must be in \[0, 2\^64\), got -1"),
+        ({"sample_seed": -1}, ValueError, r"sample_seed must be in \[0, 2\^64\), got -1"),
         ({"sample_seed": 0.5}, TypeError, "sample_seed must be an integer or None, got 0.5"),
     ],
 )
@@ -257,4 +270,6 @@ def test_no_other_random_state_is_touched():
     assert torch.equal(torch.get_rng_state(), torch_state)
     SAS()(image, mask)
     assert not torch.equal(torch.get_rng_state(), torch_state)
+    named, *_ = SAS(sample_seed=4)(image, mask, SampleId(2), 5)
+    assert torch.equal(named, SAS(sample_seed=4)(image, mask, SampleId(2))[0])
     assert (np.random.get_state()[1] == numpy_state).all()

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import checked_seed, is_integer
+from ..arguments import is_integer
 from ..plan import Plan
 from ..sas import SAS, apply
 
@@ -76,7 +76,8 @@ class Recipe:
         if self.sample_seed is not None:
             if not is_integer(self.sample_seed):
                 raise TypeError(f"sample_seed must be an integer or None, got {self.sample_seed!r}")
-            checked_seed(self.sample_seed)
+            if not 0 <= self.sample_seed < 2**64:
+                raise ValueError(f"sample_seed must be in [0, 2^64), got {self.sample_seed}")
         if self.value_range is not None and self.value_range != "sample":
             try:
                 low, high = (float(limit) for limit in self.value_range)

@@ -80,16 +80,14 @@ class SAS(v2.Transform):
         """The :class:`sasaug.SAS` that it applies."""
         return self._recipe.settings
 
-    def forward(self, *inputs: Any) -> Any:
-        # the ids are read here: the host hands to make_params only what is transformed
-        flat = torch.utils._pytree.tree_leaves(inputs)
-        for leaf in flat:
+    def check_inputs(self, flat_inputs: list[Any]) -> None:
+        """Refuse what is no sample; and read its id, since make_params sees tensors alone."""
+        for leaf in flat_inputs:
             if isinstance(leaf, (PIL.Image.Image, tv_tensors.Video)):
                 raise TypeError(
                     f"the image must be a tensor [c h w], put v2.ToImage() before; got {type(leaf)}"
                 )
-        self._ids = [leaf for leaf in flat if isinstance(leaf, SampleId)]
-        return super().forward(*inputs)
+        self._ids = [leaf for leaf in flat_inputs if isinstance(leaf, SampleId)]
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         masks = [leaf for leaf in flat_inputs if isinstance(leaf, tv_tensors.Mask)]
