@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +22,13 @@ pytest.importorskip("rich", reason="needs the extra `cli`")
 pytest.importorskip("typer", reason="needs the extra `cli`")
 pytest.importorskip("PIL", reason="needs the extra `cli`")
 
+import cv2
+from rich.console import Console
 from typer.testing import CliRunner
 
 from pictures import DATA, disc, load, needs_data, picture, tree, write
-from sasaug.cli import app
+from processes import LIMIT, start
+from sasaug.cli import app, console
 from sasaug.phantoms import phantoms
 
 
@@ -225,3 +231,259 @@ def test_real_folder_is_expanded(tmp_path):
     assert result.exit_code == 0, result.output
     assert "colour-coded mask" in result.stderr
     assert len(list((tmp_path / "out/images").iterdir())) == 8
+
+
+# For scripts
+
+
+def test_json_is_one_object_and_nothing_else(data, tmp_path):
+    (tmp_path / "masks/x1.png").write_bytes(b"")
+    result = run(*data, "--copies", 2, "--p", 1, "--apply-to", "all", "--report", "--json")
+    facts = json.loads(result.stdout)
+    assert result.exit_code == 1
+    reason = "x1.png: is no complete PNG, JPEG, TIFF or BMP picture"
+    assert facts.pop("seconds") > 0
+    assert facts == {
+        "cases": 3,
+        "earlier": 0,
+        "outputs": 6,
+        "written": 6,
+        "transformed": 6,
+        "skipped": [reason],
+        "notes": {},
+        "preview": None,
+        "report": str(tmp_path / "out/report.html"),
+        "out": str(tmp_path / "out"),
+        "shard": None,
+    }
+    assert result.stderr == f"skipped: {reason}\n"
+    assert json.loads(run(*data, "--copies", 2, "--p", 1, "--apply-to", "all", "--json").stdout)[
+        "earlier"
+    ] == 3  # fmt: skip
+
+
+def test_quiet_says_nothing_but_what_was_skipped(data, tmp_path):
+    write(tmp_path / "masks/x0.png", disc(value=0))  # which is worth a note
+    result = run(*data, "--copies", 1, "--quiet")
+    assert (result.exit_code, result.output) == (0, "")
+    write(tmp_path / "images/lonely.png", picture(0))
+    result = run(*data, "--copies", 1, "--quiet")
+    assert result.exit_code == 1
+    assert result.output == "skipped: lonely.png: no mask matches '{stem}'\n"
+
+
+def test_progress_tells_count_rate_and_time_left(data):
+    lines = run(*data, "--copies", 1).stderr.splitlines()
+    assert len(lines) == 4
+    for done, line in enumerate(lines, start=1):
+        assert re.fullmatch(rf"{done} of 4 cases, [\d.e+]+ cases/s, \d+:\d\d left", line)
+    assert lines[-1].endswith(" 0:00 left")
+
+
+def test_progress_on_a_terminal_is_a_bar():
+    stream = io.StringIO()
+    terminal = Console(file=stream, force_terminal=True, width=120)
+    with console.progress(terminal, "cases") as show:
+        show(1, 4)
+    text = stream.getvalue()
+    assert "━" in text and "1/4" in text and re.search(r"[\d.e+]+ cases/s, \d+:\d\d left", text)
+
+
+# Shares of the work
+
+
+def test_shard_says_what_comes_next_and_writes_no_manifest(data, tmp_path):
+    for i in (1, 2):
+        result = run(*data, "--copies", 1, "--shard", f"{i}/2")
+        assert result.exit_code == 0
+        assert f"shard {i} of 2. After all shards, run the command without" in result.stdout
+    assert not (tmp_path / "out/manifest.csv").exists()
+    facts = json.loads(run(*data, "--copies", 1, "--shard", "1/2", "--json").stdout)
+    assert (facts["shard"], facts["cases"]) == ("1/2", 2)
+    assert run(*data, "--copies", 1).exit_code == 0
+    assert len((tmp_path / "out/manifest.csv").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize("shard", ["3", "0/2", "3/2", "a/b", "1/2/3", "-1/2", "1.0/2"])
+def test_refused_shard_has_status_2(data, tmp_path, shard):
+    result = run(*data, "--shard", shard)
+    assert result.exit_code == 2
+    assert re.match(rf"error: shard must be i/n .* got .*{re.escape(shard)}", result.stderr)
+    assert not (tmp_path / "out").exists()
+
+
+def test_masks_are_asked_for(data, tmp_path):
+    result = run("augment", "--images", tmp_path / "images", "--out", tmp_path / "out")
+    assert result.exit_code == 2
+    assert result.stderr == "error: masks must be given where images are a folder, got None\n"
+
+
+def test_tars_are_counted_as_such(data, tmp_path):
+    pytest.importorskip("webdataset", reason="needs the extra `webdataset`")
+    result = run(*data, "--copies", 2, "--per-tar", 3)
+    assert result.exit_code == 0, result.output
+    assert "2 of 2 tars" in result.stderr
+    assert re.search("cases .* 4 ", result.stdout) and re.search("outputs .* 8 ", result.stdout)
+    names = sorted(path.name for path in (tmp_path / "out").glob("*.tar"))
+    assert names == ["000000.tar", "000001.tar"]
+
+
+@pytest.mark.parametrize("module", ["webdataset", "braceexpand"])
+def test_missing_webdataset_has_status_2_and_one_sentence(module, tmp_path):
+    arguments = ["augment", "--images", str(tmp_path / "{0..1}.tar"), "--out", str(tmp_path / "o")]
+    (tmp_path / "0.tar").write_bytes(bytes(10240))
+    (tmp_path / "1.tar").write_bytes(bytes(10240))
+    code = (
+        f"import sys; sys.modules[{module!r}] = None; import runpy; sys.argv += {arguments!r}; "
+        "runpy.run_module('sasaug', run_name='__main__')"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 2
+    assert result.stderr.endswith(f'{module} is missing: pip install "sasaug[webdataset]"\n')
+
+
+def test_interrupt_has_status_130_and_the_same_command_goes_on(tmp_path):
+    for index in range(24):
+        write(tmp_path / f"images/x{index}.png", picture(index, (300, 300, 3)))
+        write(tmp_path / f"masks/x{index}.png", disc((300, 300), 60, 255, (150, 150)))
+    command = [*arguments(tmp_path, tmp_path / "out"), "--copies", 8, "--jobs", 1]
+    process = start(*command, stderr=subprocess.PIPE, text=True)
+    journals, limit = tmp_path / "out/.sasaug", time.monotonic() + LIMIT
+    while not list(journals.glob("journal-*")) and time.monotonic() < limit:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=LIMIT)
+    assert process.returncode == 130
+    assert said.endswith("error: interrupted; the same command goes on from here\n")
+    assert not (tmp_path / "out/manifest.csv").exists()
+    facts = json.loads(run(*command, "--json").stdout)
+    assert facts["cases"] == 24 and 0 < facts["earlier"] < 24
+
+
+# Choosing with eyes
+
+
+def sides(path, tile=256):
+    """Return how many columns and rows of tiles a sheet has."""
+    height, width, _ = load(path).shape
+    return (width - tile // 4) // tile, height // (tile + 40)
+
+
+def test_preview_shows_every_kind_strength_and_scale(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert run("preview").exit_code == 0
+    kinds = len(sasaug.PRESETS["default"])
+    assert sides(tmp_path / "sasaug_preview.png") == (4, 3 * kinds)
+    options = ["--kind", "speckle", "--strength", 0.1, "--strength", 0.3, "--scale", 0.5]
+    assert run("preview", *options, "--out", "few.png").exit_code == 0
+    assert sides(tmp_path / "few.png") == (2, 2)
+    assert run("preview", "--noise", "none", "--out", "none.png").exit_code == 0
+    assert sides(tmp_path / "none.png") == (4, 1)
+
+
+def test_preview_shows_what_sas_gives(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "images/big.png", picture(5, (256, 256)))
+    write(tmp_path / "masks/big.png", disc((256, 256), 80, 255, (128, 128)))
+    folders = ["--images", tmp_path / "images", "--masks", tmp_path / "masks"]
+    options = ["--case", "big", "--kind", "gaussian", "--strength", 0.2, "--scale", 0.5]
+    assert run("preview", *folders, *options, "--seed", 3).exit_code == 0
+    aug = sasaug.SAS(noise={"gaussian": (0.2, 0.2)}, thumbnail=(0.5, 0.5), p=1.0, apply_to="all")
+    x, _ = aug(picture(5, (256, 256)), disc((256, 256), 80, 255, (128, 128)), seed=3)
+    sheet = load(tmp_path / "sasaug_preview.png")
+    inner = np.ascontiguousarray(x[110:146, 110:146])  # within the outline
+    found = cv2.matchTemplate(np.ascontiguousarray(sheet[..., 0]), inner, cv2.TM_SQDIFF)
+    assert found.min() == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--case", "nobody"], "images and masks must be given together, and for case"),
+        (["--images", "images"], "images and masks must be given together, and for case"),
+        (["--images", "images", "--masks", "masks", "--case", "y"], "case must be one of 4 images"),
+        (["--images", "nowhere", "--masks", "masks"], "images must be a folder, got nowhere"),
+        (["--images", "images", "--masks", "broken"], "x0.png: is no complete PNG"),
+        (["--kind", "loud"], "strength must be given for loud, which has no range in noise"),
+        (["--kind", "loud", "--strength", 1], "noise must name kinds of"),
+        (["--scale", 2], "thumbnail must be"),
+        (["--strength", -1], "noise['gaussian']"),
+    ],
+)
+def test_refused_previews_have_status_2(data, tmp_path, monkeypatch, options, text):
+    monkeypatch.chdir(tmp_path)
+    for index in range(4):
+        (tmp_path / "broken").mkdir(exist_ok=True)
+        (tmp_path / f"broken/x{index}.png").write_bytes(b"no picture")
+    result = run("preview", *options)
+    assert result.exit_code == 2, result.output
+    assert result.stderr.startswith("error: ") and text in result.stderr
+    assert not (tmp_path / "sasaug_preview.png").exists()
+
+
+def test_preview_keeps_a_file_named_by_out(tmp_path):
+    mine = tmp_path / "mine.png"
+    mine.write_bytes(b"mine")
+    result = run("preview", "--kind", "speckle", "--out", mine)
+    assert result.exit_code == 2 and f"{mine} exists; --force overwrites it" in result.stderr
+    assert mine.read_bytes() == b"mine"
+    assert run("preview", "--kind", "speckle", "--out", mine, "--force").exit_code == 0
+    assert mine.read_bytes() != b"mine"
+
+
+# Help
+
+
+def test_help_teaches_by_examples_and_names_the_exit_status():
+    text = run("augment", "--help").output
+    for piece in ("Examples:", "--shard 3/8", "--engine ray", "--config out/settings.json"):
+        assert piece in text
+    for status in ("0    all done", "1    files were skipped", "2    an option", "130  interrupt"):
+        assert status in text
+
+
+def test_examples_of_the_help_name_options_that_exist():
+    names = set(re.findall(r"^ +(--[a-z-]+)(?: / (--[a-z-]+))?", help_of("augment"), re.M))
+    known = {name for pair in names for name in pair if name}
+    for command in ("augment", "demo", "preview"):
+        known |= set(re.findall(r"^ +(--[a-z-]+)", help_of(command), re.M))
+        used = re.findall(r"python -m sasaug \w+ .*", help_of(command))
+        assert used
+        for line in used:
+            assert set(re.findall(r" (--[a-z-]+)", line)) <= known, line
+
+
+def help_of(command):
+    return run(command, "--help").output
+
+
+def test_help_imports_no_library_that_works_with_pictures():
+    code = (
+        "import sys; sys.argv[1:] = ['augment', '--help']; from sasaug.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit: print({'cv2', 'PIL', 'rich', 'ray', 'webdataset', 'torch'} "
+        "& set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.endswith("set()\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("sasaug ", {"demo", "preview", "augment"}),
+        ("sasaug augment --noise ", {*sasaug.PRESETS, "none"}),
+        ("sasaug augment --engine r", {"ray"}),
+        ("sasaug augment --position ", {"center", "random", "top_left"}),
+        ("sasaug augment --apply-to ", {"large", "all"}),
+        ("sasaug preview --kind s", {"speckle", "salt_pepper"}),
+    ],
+)
+def test_shell_completes_commands_and_values(words, expected):
+    code = "import sys; sys.argv = ['sasaug']; from sasaug.__main__ import main; main()"
+    shell = {"_SASAUG_COMPLETE": "complete_bash", "COMP_WORDS": words}
+    shell["COMP_CWORD"] = str(len(words.split(" ")) - 1)
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | shell
+    )
+    assert set(result.stdout.split()) == expected, result.stderr

@@ -98,6 +98,9 @@ def _source(
         return Tile(several[place], labels[place], "simulated ultrasound")
     from ..folder.pairs import Unusable, decode, find, read
 
+    for name, folder in (("images", images), ("masks", masks)):
+        if not folder.is_dir():
+            raise ValueError(f"{name} must be a folder, got {folder}")
     found = find(images, masks, pattern, False).cases
     chosen = [one for one in found if case in (None, one.name)]
     if not chosen:

@@ -78,8 +78,9 @@ def resolve(config: Path | None, given: Mapping[str, Any]) -> tuple[SAS, dict[st
     """
     settings = {} if config is None else _read(config)
     settings.update({name: _value(name, got) for name, got in given.items() if got is not None})
-    of_a_run = {name: settings.pop(name) for name in OF_A_RUN if settings.get(name) is not None}
-    return SAS.from_json(json.dumps(settings)), of_a_run
+    of_a_run = {name: settings.pop(name, None) for name in OF_A_RUN}
+    given_of_a_run = {name: got for name, got in of_a_run.items() if got is not None}
+    return SAS.from_json(json.dumps(settings)), given_of_a_run
 
 
 def shard_of(text: str | None) -> tuple[int, int] | None:
@@ -106,7 +107,10 @@ def _read(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ValueError(f"config must hold settings by name, got {path}")
     # As settings.json has them: those of SAS in a table of their own.
-    found = {**found, **found.pop("settings", {})}
+    inner = found.pop("settings", {})
+    if not isinstance(inner, dict):
+        raise ValueError(f"settings must be a table, got {inner!r} in {path}")
+    found = {**found, **inner}
     stream = found.get("stream_version", STREAM_VERSION)
     if stream != STREAM_VERSION:
         raise ValueError(
