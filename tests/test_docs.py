@@ -21,7 +21,8 @@ from sasaug.noise import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.rglob("*.md"))
+# folders last: after the page of JAX a data loader should not fork, as that of the frameworks does
+PAGES = sorted(DOCS.rglob("*.md"), key=lambda page: (len(page.parts), page))
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
 DRAWN = re.compile(r"(?:^|/)drawn/([\w-]+)\.png$")  # by docs/site/pictures.py, not committed
 #: Libraries that a page may need and a machine may lack; any other import has to work.
