@@ -115,7 +115,8 @@ def test_preset_table_has_every_range():
         cells = re.search(rf'^\| `"{preset}"` \|(.*)$', text, re.M).group(1).split("|")
         for cell, kind in zip(cells, sasaug.PRESETS["default"], strict=False):
             limits = [eval(limit) for limit in cell.split(" to ")] if cell.strip() != "none" else []
-            assert limits == pytest.approx(sorted(set(ranges.get(kind, ()))), rel=2e-3), (preset, kind)
+            expected = sorted(set(ranges.get(kind, ())))
+            assert limits == pytest.approx(expected, rel=2e-3), (preset, kind)
 
 
 def test_links_lead_somewhere():
