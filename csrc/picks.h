@@ -4,6 +4,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "rows.h"
 
@@ -21,7 +22,8 @@ inline __m256i two_pieces(const void* first, const void* second) {
   return _mm256_loadu2_m128i((const __m128i*)second, (const __m128i*)first);
 }
 
-// Eight results of integer rows, widened to 32 bits.
+// Eight results: which columns they lie between. Of integers, bytes of two pieces, widened to 32
+// bits; of floats, places among the sixteen values of one longer piece.
 struct alignas(32) Pick {
   uint8_t first[32], second[32];
   float weight[kPicked];
@@ -43,6 +45,30 @@ __attribute__((always_inline)) inline Values lerp_picked(const In* upper, const 
   const Values b0 = picked_values(b, at.first), b1 = picked_values(b, at.second);
   const Values left = a0 + (b0 - a0) * weight, right = a1 + (b1 - a1) * weight;
   return left + (right - left) * load_values(at.weight);
+}
+
+inline Values picked_values(const float* from, const uint8_t* index) {
+  const __m256 low = _mm256_loadu_ps(from), high = _mm256_loadu_ps(from + 8);
+  const __m256i place = _mm256_load_si256((const __m256i*)index);
+#if defined(__AVX512VL__)
+  return (Values)_mm256_permutex2var_ps(low, place, high);
+#else
+  const __m256 past = _mm256_castsi256_ps(_mm256_slli_epi32(place, 28));  // 8 and above: negative
+  return (Values)_mm256_blendv_ps(_mm256_permutevar8x32_ps(low, place),
+                                  _mm256_permutevar8x32_ps(high, place), past);
+#endif
+}
+
+// Weight 0 takes the first value alone: infinity and NaN may stand beside it.
+__attribute__((always_inline)) inline Values lerp_picked(const float* upper, const float* lower,
+                                                         Values weight, const Pick& at) {
+  const float *above = upper + at.piece[0], *below = lower + at.piece[0];
+  const Values a0 = picked_values(above, at.first), a1 = picked_values(above, at.second);
+  const Values b0 = picked_values(below, at.first), b1 = picked_values(below, at.second);
+  const Values left = where_positive(weight, a0 + (b0 - a0) * weight, a0);
+  const Values right = where_positive(weight, a1 + (b1 - a1) * weight, a1);
+  const Values across = load_values(at.weight);
+  return where_positive(across, left + (right - left) * across, left);
 }
 
 // Values of [0, 255] to bytes, half to even.
@@ -125,13 +151,42 @@ bool plan_picks(const int64_t* first, const Four* weight, int64_t step, int64_t 
   return true;
 }
 
+// The same for floats, where sixteen neighbouring values hold what eight results read.
+template <>
+inline bool plan_picks<float>(const int64_t* first, const Four* weight, int64_t step, int64_t width,
+                              int64_t source_width, Pick* to) {
+  constexpr int64_t count = 16;
+  if (width < kPicked || source_width < count) return false;
+  for (int64_t start = 0; start < width; start += kPicked, ++to) {
+    const int64_t x0 = group_start(start, kPicked, width);
+    int64_t low = source_width, high = 0;
+    for (int64_t x = x0; x < x0 + kPicked; ++x) {
+      const int64_t next = first[x] + step < source_width ? first[x] + step : first[x];
+      low = first[x] < low ? first[x] : low;
+      high = next > high ? next : high;
+    }
+    const int64_t piece = piece_around(low, high, count, source_width);
+    if (piece < 0) return false;
+    to->piece[0] = static_cast<int32_t>(piece);
+    for (int j = 0; j < kPicked; ++j) {
+      const int64_t at = first[x0 + j], next = at + step < source_width ? at + step : at;
+      const int32_t places[2] = {static_cast<int32_t>(at - piece),
+                                 static_cast<int32_t>(next - piece)};
+      memcpy(to->first + 4 * j, &places[0], 4);
+      memcpy(to->second + 4 * j, &places[1], 4);
+      to->weight[j] = weight[x0 + j][0];
+    }
+  }
+  return true;
+}
+
 // One row of results from two of the window; `values` [width] is for types that are no bytes.
-template <class In, class Out>
-void lerp_picked_row(const In* upper, const In* lower, float weight, const Pick* at, int64_t width,
-                     float* values, Out* to) {
+template <class In, class Out, class Value>
+void lerp_picked_row(const Value* upper, const Value* lower, float weight, const Pick* at,
+                     int64_t width, float* values, Out* to) {
   const Values weights = Values{} + weight;
   int64_t start = 0;
-  if constexpr (sizeof(In) == 1 && sizeof(Out) == 1) {
+  if constexpr (sizeof(Value) == 1 && sizeof(Out) == 1) {
     for (; start + 4 * kPicked <= width; start += 4 * kPicked, at += 4) {
       store_bytes(lerp_picked(upper, lower, weights, at[0]),
                   lerp_picked(upper, lower, weights, at[1]),
@@ -140,6 +195,13 @@ void lerp_picked_row(const In* upper, const In* lower, float weight, const Pick*
     }
     for (; start < width; start += kPicked, ++at) {
       store_bytes(lerp_picked(upper, lower, weights, *at), to + group_start(start, kPicked, width));
+    }
+  } else if constexpr (std::is_same<In, float>::value && std::is_same<Out, float>::value) {
+    const Values nan = Values{} + bits_to_float(0x7FC00000u);
+    for (; start < width; start += kPicked, ++at) {
+      Values v = lerp_picked(upper, lower, weights, *at);
+      v = v == v ? v : nan;  // as Pixel<float>::store
+      memcpy(to + group_start(start, kPicked, width), &v, sizeof v);
     }
   } else {
     for (; start < width; start += kPicked, ++at) {

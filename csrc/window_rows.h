@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "scratch.h"
 
@@ -44,6 +45,10 @@ inline Band band_of(const Batch& b, const Rectangle& thumbnail, int32_t number) 
   }
   return band;
 }
+
+// What rows of a pixel type are resized as: shorter floats by way of floats.
+template <class T>
+using Loaded = typename std::conditional<Pixel<T>::integer, T, float>::type;
 
 class WindowRows {
  public:
@@ -99,12 +104,11 @@ class WindowRows {
       }
     }
 #ifdef SASAUG_PICKS
+    const int64_t width = int64_t{t.width} * step, window_width = int64_t{w.width} * step;
     with_pixel(b.in, [&](auto tag) {
-      if constexpr (Pixel<decltype(tag)>::integer) {
-        picked = !antialias_y && plan_picks<decltype(tag)>(scratch.first, scratch.weight4, step,
-                                                           int64_t{t.width} * step,
-                                                           int64_t{w.width} * step, scratch.picks);
-      }
+      picked =
+          !antialias_y && plan_picks<Loaded<decltype(tag)>>(scratch.first, scratch.weight4, step,
+                                                            width, window_width, scratch.picks);
     });
 #endif
   }
@@ -162,9 +166,7 @@ class WindowRows {
       return;
     }
 #ifdef SASAUG_PICKS
-    if constexpr (Pixel<In>::integer) {
-      if (picked) return resize_picked<In>(band, plane, row);
-    }
+    if (picked) return resize_picked<In>(band, plane, row);
 #endif
     vertical<In>(band, plane);
     if (antialias_x) {
@@ -188,10 +190,9 @@ class WindowRows {
     for (int32_t r = 0; r < band.rows; ++r) {
       if (!band.used[r]) continue;
       const Bilinear at = bilinear(band.thumbnail_row[r], p.window.height, t.height);
-      const In* upper = source_row<In>(plane, at.first, 0);
-      const In* lower = source_row<In>(plane, at.second, 1);
-      lerp_picked_row(upper, lower, at.weight, scratch.picks, width,
-                      reinterpret_cast<float*>(scratch.resized), row[r] + t.x * step);
+      lerp_picked_row<In>(loaded_row<In>(plane, at.first, 0), loaded_row<In>(plane, at.second, 1),
+                          at.weight, scratch.picks, width,
+                          reinterpret_cast<float*>(scratch.resized), row[r] + t.x * step);
     }
   }
 #endif
@@ -208,24 +209,15 @@ class WindowRows {
       interleave(to[0], to[1], to[2], to[3], width, columns);
       return;
     }
-    const In *upper[kBandRows], *lower[kBandRows];
+    const Loaded<In>*upper[kBandRows], *lower[kBandRows];
     float weight[kBandRows];
     for (int32_t r = 0; r < kBandRows; ++r) {
       const Bilinear at = bilinear(band.thumbnail_row[r], p.window.height, p.thumbnail.height);
-      upper[r] = source_row<In>(plane, at.first, 2 * r);
-      lower[r] = source_row<In>(plane, at.second, 2 * r + 1);
+      upper[r] = loaded_row<In>(plane, at.first, 2 * r);
+      lower[r] = loaded_row<In>(plane, at.second, 2 * r + 1);
       weight[r] = at.weight;
     }
-    if constexpr (Pixel<In>::integer || sizeof(In) == sizeof(float)) {
-      lerp_rows(upper, lower, weight, width, columns);
-    } else {
-      const float *above[kBandRows], *below[kBandRows];
-      for (int32_t r = 0; r < kBandRows; ++r) {
-        above[r] = float_row(upper[r], 2 * r);
-        below[r] = float_row(lower[r], 2 * r + 1);
-      }
-      lerp_rows(above, below, weight, width, columns);
-    }
+    lerp_rows(upper, lower, weight, width, columns);
   }
 
   template <class In>
@@ -266,11 +258,16 @@ class WindowRows {
 
   // Shorter floats take some arithmetic to load: the compiler's vectors do that for whole rows.
   template <class In>
-  const float* float_row(const In* __restrict row, int slot) {
-    float* __restrict to = scratch.float_row[slot];
-    const int64_t width = static_cast<int64_t>(p.window.width) * step;
-    for (int64_t x = 0; x < width; ++x) to[x] = Pixel<In>::load(row[x]);
-    return to;
+  const Loaded<In>* loaded_row(int32_t plane, int64_t y, int slot) {
+    const In* __restrict row = source_row<In>(plane, y, slot);
+    if constexpr (std::is_same<In, Loaded<In>>::value) {
+      return row;
+    } else {
+      float* __restrict to = scratch.float_row[slot];
+      const int64_t width = static_cast<int64_t>(p.window.width) * step;
+      for (int64_t x = 0; x < width; ++x) to[x] = Pixel<In>::load(row[x]);
+      return to;
+    }
   }
 
   template <class T>
