@@ -17,20 +17,16 @@ inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 struct NoiseRows {
   const Batch& b;
   const Sample& p;
-  int32_t band, rows;       // which band, and how many of its rows there are
-  int32_t step;             // values per pixel of a row: its channels where they are interleaved
-  uint8_t* const* roi;      // four rows of [canvas width] 0 or 1
-  uint8_t* __restrict any;  // [canvas width + kLanes], for this to fill; zero beside the thumbnail
+  int32_t band, rows;   // which band, and how many of its rows there are
+  int32_t step;         // values per pixel of a row: its channels where they are interleaved
+  uint8_t* const* roi;  // four rows of [canvas width] 0 or 1
+  uint8_t* any;         // [canvas width + kLanes], for this to fill; zero beside the thumbnail
 
   // row[channel][r], or row[0][r] where a row holds all channels.
   template <class Kind, class T>
   void add(T* (*row)[kBandRows]) const {
     const int32_t left = p.thumbnail.x, right = left + p.thumbnail.width;
-    memcpy(any + left, roi[0] + left, static_cast<size_t>(right - left));
-    for (int32_t r = 1; r < rows; ++r) {
-      const uint8_t* __restrict row_roi = roi[r];
-      for (int32_t x = left; x < right; ++x) any[x] |= row_roi[x];
-    }
+    unite(left, right);
     const Noise noise{p.strength, b.salt_vs_pepper};
     float n[kBandRows][kLanes];
     uint32_t word[kBandRows][kLanes];
@@ -45,6 +41,15 @@ struct NoiseRows {
           blend<Kind>(pixels, roi[r] + x, count, Random{n[r], word[r]}, noise);
         }
       }
+    }
+  }
+
+  void unite(int32_t left, int32_t right) const {
+    uint8_t* __restrict to = any;
+    memcpy(to + left, roi[0] + left, static_cast<size_t>(right - left));
+    for (int32_t r = 1; r < rows; ++r) {
+      const uint8_t* __restrict from = roi[r];
+      for (int32_t x = left; x < right; ++x) to[x] |= from[x];
     }
   }
 
