@@ -248,8 +248,8 @@ class Plan(_Stored):
             raise ValueError(
                 f"plan.samples['noise'][{s}] must be in [-1, {len(NOISES) - 1}], got {kinds[s]}"
             )
-        for number, name in enumerate(NOISES):
-            check_strength(name, strengths[kinds == number], "plan.samples['strength']")
+        for number in set(kinds.tolist()) - {-1}:
+            check_strength(NOISES[number], strengths[kinds == number], "plan.samples['strength']")
 
 
 # after the dataclass is made, which would take it for a default
