@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import random
 import re
+import subprocess
 import sys
 import time
 
@@ -18,7 +20,7 @@ from importlib.util import find_spec
 from pictures import disc, picture, tree, write
 from processes import LIMIT, descendants, end, finished, start
 from sasaug import SAS
-from sasaug.folder import Job, expand
+from sasaug.folder import Job, engines, expand
 
 # Looked for, not imported: it is the command line that is tested, in a process of its own.
 needs_ray = pytest.mark.skipif(find_spec("ray") is None, reason="needs the extra `ray`")
@@ -90,6 +92,22 @@ def test_killed_ray_run_is_resumed_to_the_same_tree(data, tmp_path):
     assert tree(out) == whole
 
 
+def test_full_disk_of_a_worker_comes_back_by_name_and_a_bug_as_it_is():
+    """What a Ray worker does with errors, in this process."""
+
+    def work(task):
+        raise task
+
+    def outcome_of(error):
+        done = engines._task_of(work)({"place": 3, "task": pickle.dumps(error)})
+        return done["place"], pickle.loads(done["outcome"])
+
+    place, error = outcome_of(OSError(28, "No space left on device", "out/x.png"))
+    assert (place, str(error)) == (3, "[Errno 28] No space left on device: 'out/x.png'")
+    with pytest.raises(KeyError, match="bug"):
+        outcome_of(KeyError("bug"))
+
+
 @pytest.mark.parametrize("engine", ["", "Ray", "dask"])
 def test_unknown_engine_is_named(tmp_path, engine):
     job = Job(tmp_path, tmp_path, tmp_path / "out", SAS())
@@ -98,8 +116,6 @@ def test_unknown_engine_is_named(tmp_path, engine):
 
 
 def test_missing_ray_has_status_2_and_one_sentence(data, tmp_path):
-    import subprocess
-
     root, _ = data
     arguments = [str(argument) for argument in on_ray(root, tmp_path / "out")]
     code = (

@@ -141,6 +141,13 @@ def test_rows_may_differ_in_length():
     assert ragged.shape == contact_sheet([[tile, tile], [tile]], tile=SIDE).shape
 
 
+def test_captions_of_originals_are_fainter():
+    row = [Tile(np.zeros((4, 4), np.uint8), None, "w" * 4)] * 2
+    tops = [int(contact_sheet([row[:n]], tile=SIDE, originals=o).max()) for n, o in
+            ((1, True), (1, False), (2, True))]  # fmt: skip
+    assert tops == [max(preview.FAINT), max(preview.TEXT), max(preview.TEXT)]
+
+
 def test_long_texts_are_cut_and_never_widen_the_sheet():
     tile = Tile(np.zeros((4, 4), np.uint8))
     plain = contact_sheet([[tile]], "a", "a", tile=SIDE)
