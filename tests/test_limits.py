@@ -187,7 +187,8 @@ import numpy, re, sasaug
 def highest():
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", open("/proc/self/status").read())[1])
 def images(width):
-    x, y = numpy.full((width // 64, width), 0.5, numpy.float32), numpy.ones((width // 64, width), bool)
+    shape = width // 64, width
+    x, y = numpy.full(shape, 0.5, numpy.float32), numpy.ones(shape, bool)
     return x, y, numpy.ones_like(x), numpy.ones_like(y)
 def run(x, y, *out):
     for kind in sasaug.NOISES:
@@ -202,3 +203,43 @@ print(highest() - before)
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
     assert int(result.stdout) <= 1024
+
+
+def test_nothing_beyond_the_arrays_is_touched():
+    """Inputs and outputs that end, or begin, at a page that nobody may touch."""
+    if sys.platform != "linux":
+        pytest.skip("memory is protected by Linux's mprotect")
+    code = """
+import ctypes, itertools, mmap, numpy, sasaug
+from sasaug import _core
+protect = ctypes.CDLL(None, use_errno=True).mprotect
+page, kept = mmap.PAGESIZE, []
+def edged(array, end):
+    pages = -(-array.nbytes // page)
+    memory = mmap.mmap(-1, (pages + 2) * page)
+    kept.append(memory)
+    start = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+    for forbidden in (start, start + (pages + 1) * page):
+        assert protect(ctypes.c_void_p(forbidden), page, 0) == 0
+    offset = page + (pages * page - array.nbytes if end else 0)
+    view = numpy.frombuffer(memory, array.dtype, array.size, offset).reshape(array.shape)
+    view[...] = array
+    return view
+rng = numpy.random.default_rng(0)
+for isa, dtype, end in itertools.product(
+    _core.instruction_sets(), ("uint8", "uint16", "float16", "float32"), (False, True)
+):
+    _core.use_instruction_set(isa)
+    for h, w, canvas in ((1, 1, 3), (5, 17, 16), (40, 33, 29), (64, 70, 61), (9, 100, 90)):
+        x = edged((rng.random((h, w)) * (255 if dtype[0] == "u" else 1)).astype(dtype), end)
+        y = edged(numpy.ones((h, w), numpy.uint8), end)
+        out = edged(numpy.zeros((canvas, canvas), dtype), end)
+        labels = edged(numpy.zeros((canvas, canvas), numpy.uint8), end)
+        for kind in sasaug.NOISES:
+            noise = {kind: (8, 8) if kind == "poisson" else (0.5, 0.5)}
+            for seed in range(3):
+                sasaug.sas(x, y, seed=seed, canvas=canvas, p=1.0, noise=noise, out=(out, labels),
+                           num_threads=1)
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr or result.returncode
