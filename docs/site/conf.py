@@ -29,7 +29,8 @@ exclude_patterns = ["site", "README.md"]
 autodoc_typehints = "none"  # the docstrings say more: shapes, dtypes, ranges
 autodoc_member_order = "bysource"
 # the adapters' hosts: their own pages are not needed to describe ours
-autodoc_mock_imports = ["albumentations", "batchgeneratorsv2", "jax", "kornia", "monai", "torchvision"]
+HOSTS = "albumentations batchgeneratorsv2 jax kornia monai torchvision"
+autodoc_mock_imports = HOSTS.split()
 napoleon_use_rtype = False
 add_module_names = False
 default_role = "code"
