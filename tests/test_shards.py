@@ -204,27 +204,39 @@ def expand_settings(job):
 # Sudden ends
 
 
+def killed_somewhere(rng, large, folders, commands, times):
+    """Return the first folder in which a run was killed at work; a quick machine may end before."""
+    root, whole, seconds = large
+    for out in folders:
+        killed = 0
+        for _ in range(times):
+            killed += kill_at_random(rng, seconds, *commands(root, out))
+            assert finished(out).items() <= whole.items()  # nothing half-written
+        if killed:
+            return out
+    pytest.fail("no run was at work when it was to be killed")
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_run_killed_at_random_is_resumed_to_the_same_tree(large, tmp_path, seed):
-    root, whole, seconds = large
-    rng, killed = random.Random(seed), 0
-    for _ in range(3):
-        killed += kill_at_random(rng, seconds, command(root, tmp_path / "out"))
-        assert finished(tmp_path / "out").items() <= whole.items()  # nothing half-written
-    assert killed
-    finish(*command(root, tmp_path / "out"))
-    assert tree(tmp_path / "out") == whole
+    folders = [tmp_path / f"out{k}" for k in range(8)]
+    out = killed_somewhere(
+        random.Random(seed), large, folders, lambda root, out: [command(root, out)], times=3
+    )
+    finish(*command(large[0], out))
+    assert tree(out) == large[1]
 
 
 def test_shards_side_by_side_killed_at_random_make_the_same_tree(large, tmp_path):
-    root, whole, seconds = large
-    rng, out = random.Random(9), tmp_path / "out"
-    shards = [command(root, out, "--shard", f"{i}/3") for i in (1, 2, 3)]
+    def shards(root, out):
+        return [command(root, out, "--shard", f"{i}/3") for i in (1, 2, 3)]
+
     # One shard twice at once, as a scheduler has it that takes a running job for lost.
-    killed = sum(kill_at_random(rng, seconds, *shards, shards[0]) for _ in range(2))
-    assert killed
-    assert finished(out).items() <= whole.items()
-    running = [start(*shard) for shard in shards]
+    out = killed_somewhere(
+        random.Random(9), large, [tmp_path / f"out{k}" for k in range(8)],
+        lambda root, out: [*shards(root, out), shards(root, out)[0]], times=2,
+    )  # fmt: skip
+    running = [start(*shard) for shard in shards(large[0], out)]
     assert [process.wait(120) for process in running] == [0, 0, 0]
-    finish(*command(root, out))
-    assert tree(out) == whole
+    finish(*command(large[0], out))
+    assert tree(out) == large[1]
