@@ -404,3 +404,27 @@ def test_flush_to_zero_and_rounding_mode_of_the_caller_do_not_matter(word, dtype
         libm.fesetenv(ctypes.byref(saved))
     assert same(got, expected)
     assert ctypes.c_uint32.from_buffer(after, 28).value & 0xFFC0 == mxcsr.value & 0xFFC0
+
+
+@pytest.mark.parametrize("channels", ["first", "last"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+def test_what_passes_through_is_copied_from_and_to_slices(dtype, channels):
+    """Rows that are contiguous, but not neighbours: each is copied, and nothing between them."""
+    rng = np.random.default_rng(0)
+    for c in (1, 3):
+        shape = (2, c, 14, 20) if channels == "first" else (2, 14, 20, c)
+        rows = np.s_[:, :, 2:11, 3:16] if channels == "first" else np.s_[:, 2:11, 3:16]
+        large = rng.integers(0, 256, shape).astype(dtype)
+        images, labels = large[rows], rng.integers(0, 3, (2, 14, 20))[:, 2:11, 3:16]
+        frame, edge = np.full_like(large, 7), np.full((2, 14, 20), 7)
+        out = frame[rows], edge[:, 2:11, 3:16]
+        for to in (None, out):
+            x, y = sasaug.sas(images, labels, seed=1, p=0.0, channels=channels, out=to)
+            assert np.array_equal(x, images) and np.array_equal(y, labels)
+        mirrored = images[..., ::-1] if channels == "first" else images[:, :, ::-1]
+        x, y = sasaug.sas(mirrored, labels, seed=1, p=0.0, channels=channels)
+        assert np.array_equal(x, mirrored) and np.array_equal(y, labels)
+        x, y = sasaug.sas(images, labels[..., ::-1], seed=1, p=0.0, channels=channels)
+        assert np.array_equal(x, images) and np.array_equal(y, labels[..., ::-1])
+        out[0][...], out[1][...] = 7, 7
+        assert (frame == 7).all() and (edge == 7).all()
