@@ -1,5 +1,5 @@
-// One job: what a sample's canvas rows show of its window, on the CPU: labels picked, pixels
-// resized. SPDX-License-Identifier: Apache-2.0
+// One job: what a sample's canvas rows show of its window, on the CPU.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -151,7 +151,7 @@ class WindowRows {
     return true;
   }
 
-  // The window's four band.rows, resized into the thumbnail's place in `row`.
+  // The window's rows, resized into the thumbnail's place in `row`.
   template <class In, class Out>
   void resize(const Band& band, int32_t plane, Out** row) {
     const Rectangle& t = p.thumbnail;
@@ -197,7 +197,7 @@ class WindowRows {
   }
 #endif
 
-  // The window's band.rows, resized to the band's four, as columns.
+  // The window's rows, resized to the band's four, as columns.
   template <class In>
   void vertical(const Band& band, int32_t plane) {
     const int64_t width = static_cast<int64_t>(p.window.width) * step;

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "python" / "sasaug"
 HEADERS = ["platform", "philox", "draw", "pixel", "noise", "thumbnail", "plan", "sas"]
-HEADERS += ["table", "area", "tile"]  # of the GPU's loops
+HEADERS += ["table", "area", "tile_facts", "tile"]  # of the GPU's loops
 
 needs_sources = pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not at hand")
 
