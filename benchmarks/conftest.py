@@ -16,12 +16,13 @@ from typing import Any
 for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_variable, "1")
 
-import cv2  # noqa: E402  (after the threads are set)
-import pytest  # noqa: E402
-from memory import keep_freed  # noqa: E402
-from peers import MISSING  # noqa: E402
+# E402: libraries read how many threads they may use when they are imported, the peers' among them
+import cv2  # noqa: E402
+import pytest  # noqa: E402 as above
+from memory import keep_freed  # noqa: E402 as above
+from peers import MISSING  # noqa: E402 as above
 
-import sasaug  # noqa: E402
+import sasaug  # noqa: E402 as above
 
 TURNS = 5
 SECONDS = 0.08  # about this long for a contender's rounds in a turn

@@ -18,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -112,10 +113,10 @@ def count(valgrind: str, instruction_set: str, library: Path, folder: Path) -> d
     return per_pixel(read_dumps(path.read_text() for path in out.iterdir()))
 
 
-def read_dumps(texts: object) -> dict[str, int]:
+def read_dumps(texts: Iterable[str]) -> dict[str, int]:
     """Label -> instructions, from callgrind's dumps; the one at the end has no label."""
     found: dict[str, int] = {}
-    for text in texts:  # type: ignore[attr-defined]
+    for text in texts:
         label = re.search(r"^desc: Trigger: Client Request: (.+)$", text, re.M)
         total = re.search(r"^(?:summary|totals): (\d+)", text, re.M)
         if label and total:

@@ -4,7 +4,7 @@ OpenCV and NumPy, and on one small ROI per sample beside the loops that people w
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import cv2
@@ -72,6 +72,19 @@ def whole_frame_contenders(kind: str) -> dict[str, tuple[Any, str]]:
     return listed
 
 
+OURS = ("copy", "sasaug")
+
+
+def own(
+    contender: str, kind: str, strength: float, images: Any, masks: Any
+) -> tuple[Callable[[], Any], str]:
+    """The call of the copy or of sasaug, and what to say of it."""
+    if contender == "copy":
+        return partial(copy, images, masks), "image and mask"
+    note = "the kind's function: `sasaug.gaussian` and so on"
+    return partial(ours, kind, strength, images, masks), note
+
+
 def name_of(kind: str, strength: float) -> str:
     return f"poisson, peak {strength:g}" if kind == "poisson" else kind
 
@@ -80,7 +93,7 @@ FRAMES = {f"{name_of(*pair)}, whole frame": pair for pair in WHOLE}
 FRAME_PAIRS = [
     (case, name)
     for case, (kind, _) in FRAMES.items()
-    for name in ("copy", "sasaug", *whole_frame_contenders(kind))
+    for name in (*OURS, *whole_frame_contenders(kind))
 ]
 
 
@@ -88,16 +101,11 @@ FRAME_PAIRS = [
 def test_whole_frames(timed: Any, quick: bool, case: str, turn: int, contender: str) -> None:
     images, masks = batch(2 if quick else 8, small_roi=False)
     kind, strength = FRAMES[case]
-    if contender == "copy":
-        call, note = (lambda: copy(images, masks)), "image and mask"
-    elif contender == "sasaug":
-        call, note = (
-            (lambda: ours(kind, strength, images, masks)),
-            "the kind's function: `sasaug.gaussian` and so on",
-        )
+    if contender in OURS:
+        call, note = own(contender, kind, strength, images, masks)
     else:
         draw, note = whole_frame_contenders(kind)[contender]
-        call = lambda: draw(kind, strength, images)  # noqa: E731
+        call = partial(draw, kind, strength, images)
     result = timed(
         call, table="one noise, every pixel of uint8 frames", case=case, contender=contender,
         note=note, images=len(images), pixels=images.size, bytes=images.nbytes + masks.nbytes,
@@ -126,21 +134,16 @@ def loop(noise: Any, kind: str, strength: float, images: Any, masks: Any) -> Any
     )
 
 
-@pytest.mark.parametrize("contender", ["copy", "sasaug", *LOOPS])
+@pytest.mark.parametrize("contender", [*OURS, *LOOPS])
 @pytest.mark.parametrize("case", ROIS)
 def test_small_roi(timed: Any, case: str, turn: int, contender: str) -> None:
     images, masks = batch(64, small_roi=True)
     kind, strength = ROIS[case]
-    if contender == "copy":
-        call, note = (lambda: copy(images, masks)), "image and mask"
-    elif contender == "sasaug":
-        call, note = (
-            (lambda: ours(kind, strength, images, masks)),
-            "the kind's function: `sasaug.gaussian` and so on",
-        )
+    if contender in OURS:
+        call, note = own(contender, kind, strength, images, masks)
     else:
         noise, note = LOOPS[contender]
-        call = lambda: loop(noise, kind, strength, images, masks)  # noqa: E731
+        call = partial(loop, noise, kind, strength, images, masks)
     result = timed(
         call, table="one noise, a small ROI in every uint8 frame", case=case, contender=contender,
         note=note, images=len(images), pixels=images.size, bytes=images.nbytes + masks.nbytes,
