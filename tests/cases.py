@@ -83,7 +83,7 @@ def cases(draw: st.DrawFn, most: int = 70, wild: bool = True) -> Case:
     low = draw(st.floats(0.01, 1))
     pixels = draw(st.integers(1, most))
     settings = {
-        "canvas": (side(), side()),
+        "canvas": (max(side(), 1), max(side(), 1)),
         "thumbnail": draw(
             st.sampled_from([None, (0.25, 1.0), (low, 1.0), (low, low), (pixels, 2 * pixels)])
         ),

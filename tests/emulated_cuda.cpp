@@ -1,4 +1,4 @@
-// One job: stand in for sas_cuda.cu where there is no GPU: its kernels as loops on the host.
+// One job: stand in for kernels.cu where there is no GPU: its kernels as loops on the host.
 //
 // Every function that a GPU's thread calls is called as it is there. What a GPU leaves open is made
 // hostile: the threads of a phase come in a scrambled order, shared memory starts as garbage. A
@@ -7,8 +7,8 @@
 #include <cstring>
 #include <memory>
 
-#include "sas_cuda.h"
-#include "tile.h"
+#include "cuda/cuda.h"
+#include "cuda/tile_thread.h"
 
 namespace sasaug {
 namespace {
@@ -27,18 +27,19 @@ void poison(T& memory) {
   memset(static_cast<void*>(&memory), 0xA5, sizeof memory);
 }
 
-template <class Share>
-void launch_plan(const Share& share) {
-  const Batch& b = share.batch;
+template <class LaunchParameters>
+void launch_plan(const LaunchParameters& parameters) {
+  const Batch& b = parameters.batch;
   for (int64_t block = 0; block < kMostBlocks; ++block) {
     for (int64_t s = block; s < b.n; s += kMostBlocks) {
-      const Source source = source_of(share, s);
-      const int64_t enough = enough_area(share.drawing.settings, source);
+      const Source source = source_of(parameters, s);
+      const int64_t enough = enough_area(parameters.inputs.settings, source);
       Sample drawn[2];
       int64_t area = 0;
       poison(drawn);
       every_thread(kPlanThreads, [&](int32_t thread) {
-        if (thread < 2) drawn[thread] = draw_one(share, s, source, roi_of(source, thread == 1));
+        if (thread < 2)
+          drawn[thread] = draw_one(parameters, s, source, roi_of(source, thread == 1));
         if (thread < kWarp || enough < 0) return;
         area += roi_part(source, b, thread - kWarp, kPlanThreads - kWarp);
       });
@@ -47,18 +48,18 @@ void launch_plan(const Share& share) {
   }
 }
 
-template <class Share>
-void launch_pixels(const Share& share) {
-  const Batch& b = share.batch;
+template <class LaunchParameters>
+void launch_pixels(const LaunchParameters& parameters) {
+  const Batch& b = parameters.batch;
   if (b.h == 0 || b.w == 0) return;
-  TileFacts facts;
+  Tile facts;
   Tables tables;
   for (int64_t block = 0; block < kMostBlocks; ++block) {
     for (int64_t number = block; number < tile_count(b); number += kMostBlocks) {
       poison(tables);
       const TilePlace at = tile_place(b, number);
-      facts = tile_facts(b, at, source_of(share, at.s), sample_of(share, at.s));
-      const Tile tile(b, facts);
+      facts = make_tile(b, at, source_of(parameters, at.s), sample_of(parameters, at.s));
+      const TileThread tile(b, facts);
       if (tile.plain()) {
         every_thread(kTileThreads, [&](int32_t thread) { tile.fill_plain(thread); });
         continue;
@@ -70,33 +71,34 @@ void launch_pixels(const Share& share) {
 }
 
 template <class Launch>
-void share_out_tightly(const Batch& batch, const Drawing* drawing, Launch launch) {
+void for_each_tight_launch(const Batch& batch, const PlanInputs* inputs, Launch launch) {
   if (batch.n > kRealTables) {
-    share_out<kSmallTable, kLargeTable>(batch, drawing, launch);
+    for_each_launch<kSmallTable, kLargeTable>(batch, inputs, launch);
   } else {
-    share_out<kTinyTable, kTightTable>(batch, drawing, launch);
+    for_each_launch<kTinyTable, kTightTable>(batch, inputs, launch);
   }
 }
 
 // Parameters are copied at the launch: nothing may point into them.
-template <class Share>
-std::unique_ptr<const Share> as_parameters(const Share& share) {
-  static_assert(sizeof(Share) <= kMostParameterBytes, "CUDA refuses more");
-  return std::make_unique<const Share>(share);
+template <class LaunchParameters>
+std::unique_ptr<const LaunchParameters> as_parameters(const LaunchParameters& parameters) {
+  static_assert(sizeof(LaunchParameters) <= kMostParameterBytes, "CUDA refuses more");
+  return std::make_unique<const LaunchParameters>(parameters);
 }
 
 }  // namespace
 
 bool cuda_available() { return true; }
 
-void plan_cuda(const Batch& batch, const Drawing& drawing, CudaStream) {
-  share_out_tightly(batch, &drawing, [](const auto& share) { launch_plan(*as_parameters(share)); });
+void plan_cuda(const Batch& batch, const PlanInputs& inputs, CudaStream) {
+  for_each_tight_launch(batch, &inputs,
+                        [](const auto& parameters) { launch_plan(*as_parameters(parameters)); });
 }
 
-void sas_cuda(const Batch& batch, const Drawing* drawing, CudaStream) {
-  share_out_tightly(batch, drawing, [&](const auto& share) {
-    if (drawing) launch_plan(*as_parameters(share));
-    launch_pixels(*as_parameters(share));
+void sas_cuda(const Batch& batch, const PlanInputs* inputs, CudaStream) {
+  for_each_tight_launch(batch, inputs, [&](const auto& parameters) {
+    if (inputs) launch_plan(*as_parameters(parameters));
+    launch_pixels(*as_parameters(parameters));
   });
 }
 

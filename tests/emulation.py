@@ -17,10 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from sasaug import frontends
+from sasaug import _frontends
 
 ROOT = Path(__file__).resolve().parents[1]
-UNITS = [ROOT / "csrc" / f"{name}.cpp" for name in ("bindings", "threads", "sas_cpu")]
+UNITS = [
+    ROOT / "csrc" / f"{name}.cpp"
+    for name in ("bindings", "cpu/schedule", "cpu/loops", "cpu/scalar")
+]
 UNITS.append(ROOT / "tests" / "emulated_cuda.cpp")
 
 
@@ -84,7 +87,7 @@ class EmulatedFrontend:
         return array._array.copy()
 
     def seed(self, generator: Any) -> int | None:
-        return frontends.NUMPY.seed(generator) if generator is None else None
+        return _frontends.NUMPY.seed(generator) if generator is None else None
 
 
 @functools.cache
@@ -97,7 +100,7 @@ def emulated_core(cache: Path) -> Any:
     flags += os.environ.get("CXXFLAGS", "").split()  # a sanitizer's
     command = ["c++", *flags, *(f"-I{folder}" for folder in folders)]
     parts = [" ".join(command), pybind11.__version__, sys.version]
-    parts += [file.read_text() for file in (*sorted((ROOT / "csrc").glob("*.h")), *UNITS)]
+    parts += [file.read_text() for file in (*sorted((ROOT / "csrc").rglob("*.h")), *UNITS)]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     suffix = importlib.machinery.EXTENSION_SUFFIXES[0]
     module = cache / key / f"_core{suffix}"

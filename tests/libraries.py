@@ -10,7 +10,6 @@ import ctypes
 import functools
 import importlib.util
 import shutil
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,8 +21,8 @@ import pytest
 
 import sasaug
 from emulation import UNITS, DeviceArray, EmulatedFrontend, emulated_core
-from sasaug import frontends
-from sasaug.plan import OnDevice, Plan
+from sasaug import _call, _frontends
+from sasaug.plan import DeviceSamples, Plan
 
 Memory = dict[Any, Any]  # what a call has carried over so far, by where it lies on the host
 
@@ -32,7 +31,7 @@ class Library:
     """numpy itself, and what the other libraries do differently."""
 
     name = "numpy"
-    frontend: Any = frontends.NUMPY
+    frontend: Any = _frontends.NUMPY
     channels: str | None = None  # what to pass where a test says nothing, for the test's "last"
     gpu = False
     reverses = True  # there are negative strides
@@ -153,7 +152,7 @@ def carry(array: Any, memory: Memory, upload: Callable[[Any], Any]) -> tuple[Any
 
 class Torch(Library):
     name = "torch"
-    frontend: Any = frontends.TORCH
+    frontend: Any = _frontends.TORCH
     channels = "last"
     reverses = False
     place = "cpu"
@@ -224,7 +223,7 @@ class TorchCuda(Torch):
 
 class Cupy(Library):
     name = "cupy"
-    frontend: Any = frontends.CUPY
+    frontend: Any = _frontends.CUPY
     gpu = copies = True
 
     def missing(self) -> str | None:
@@ -270,15 +269,14 @@ class Emulated(Library):
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
-        calls: Any = sys.modules["sasaug.sas"]
-        core = calls._core
-        calls._core = emulated_core(self.cache)
-        frontends.FRONTENDS.append(self.frontend)
+        core = _call._core
+        _call._core = emulated_core(self.cache)
+        _frontends.FRONTENDS.append(self.frontend)
         try:
             yield
         finally:
-            frontends.FRONTENDS.remove(self.frontend)
-            calls._core = core
+            _frontends.FRONTENDS.remove(self.frontend)
+            _call._core = core
 
     def to(self, array: Any, memory: Memory) -> Any:
         return DeviceArray(array)
@@ -370,7 +368,7 @@ class Settings:
         given = each(masks, library.to, {})
         with library.running():
             plan = self.settings.plan(given, **options)
-        assert isinstance(plan.stored, OnDevice) == library.gpu
+        assert isinstance(plan.stored, DeviceSamples) == library.gpu
         return plan
 
     def __call__(self, images: Any, masks: Any, **options: Any) -> Any:

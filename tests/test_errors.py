@@ -10,11 +10,11 @@ import pytest
 import sasaug
 from cases import disc
 from libraries import Face
-from sasaug import SAS, Plan, frontends
+from sasaug import SAS, Plan, _frontends
 
 X, Y = np.zeros((2, 8, 9), np.uint8), np.ones((2, 8, 9), np.uint8)
 SETTINGS = [
-    ({"canvas": -1}, "canvas must be an int or (height, width), each in [0, 536870912], got -1"),
+    ({"canvas": -1}, "canvas must be an int or (height, width), each in [1, 536870912], got -1"),
     ({"canvas": (4, 5, 6)}, "canvas must be an int or (height, width)", ),
     ({"canvas": 2.5}, "canvas must be an int", ),
     ({"thumbnail": (0.5, 0.2)}, "thumbnail must be None, two fractions 0 < low <= high <= 1"),
@@ -108,7 +108,7 @@ def test_calls(face: Face, arguments, message):
 
 def filled(message: str, face: Face) -> str:
     with face.library.running():
-        libraries = ", ".join(frontend.name for frontend in frontends.FRONTENDS)
+        libraries = ", ".join(frontend.name for frontend in _frontends.FRONTENDS)
     output = face.library.to_output(Y.astype(np.int16), {})
     return message.format(
         library=face.library.frontend.name,
@@ -133,7 +133,7 @@ def test_unknown_setting():
 def test_output_that_is_read_only_or_shared(face: Face):
     frozen = X.copy()
     frozen.flags.writeable = False
-    if face.library.frontend is frontends.NUMPY:  # the others' arrays can all be written
+    if face.library.frontend is _frontends.NUMPY:  # the others' arrays can all be written
         with pytest.raises(ValueError, match=r"out\[0\] must be writable"):
             face.sas(X, Y, seed=0, out=(frozen, Y.copy()))
     both = np.zeros((2, 8, 9), np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import random
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from hypothesis import given
 import sasaug
 from cases import Case, cases, disc, numpy_state, same_bytes
 from libraries import Exporter, Face
-from sasaug import frontends
+from sasaug import _frontends, _records
 
 CPU, CUDA, METAL = 1, 2, 8  # DLPack's device types
 
@@ -60,7 +61,7 @@ def test_channels_are_where_the_librarys_users_put_them(face: Face):
 
 def test_arrays_of_two_libraries(face: Face):
     name = face.library.frontend.name
-    if face.library.frontend is frontends.NUMPY:
+    if face.library.frontend is _frontends.NUMPY:
         pytest.skip("the other library is numpy")
     images, masks = batch()
     x, y = face.to(images), face.to(masks)
@@ -266,7 +267,7 @@ def test_types_may_be_named_in_every_way(face: Face):
 
 def generator_of(face: Face, seed: int):
     """One of the library's own random generators."""
-    if face.library.frontend is frontends.NUMPY:
+    if face.library.frontend is _frontends.NUMPY:
         return np.random.default_rng(seed)
     if face.library.frontend.name != "torch":
         pytest.skip("no generator is taken")
@@ -375,7 +376,12 @@ def test_a_library_whose_import_failed_is_none():
 
 @pytest.mark.skipif(sasaug.cuda_available(), reason="there is a GPU")
 def test_a_cuda_call_without_a_gpu_is_one_clear_error():
-    source = [(0, (8, 1, 1), 0, (8, 1), (8, 8))]
-    how = (False, False, 0.5), (), ((0.03, 1.0, True, None, 0, ()), None, None, None, None), (0, 0)
+    source = _records.Source(h=8, w=8)
+    batch = _records.Batch(n=1, h=8, w=8, c=1, sources=ctypes.addressof(source), stacked=True)
     with pytest.raises(RuntimeError, match=r"cudaError\w+, |built without CUDA"):
-        sasaug._core.run(1, (8, 8, 1), (0, 0, 1), source, (64, 64), None, None, 0, 1, *how)
+        sasaug._core.run_cuda(batch, _records.Inputs(), 0, 0)
+
+
+def test_a_record_of_another_size_is_refused():
+    with pytest.raises(ValueError, match="a record must have the size that C"):
+        sasaug._core.run(bytes(7), None, 1)

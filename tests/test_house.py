@@ -17,8 +17,10 @@ import sasaug
 ROOT = Path(__file__).resolve().parents[1]
 CSRC = ROOT / "csrc"
 PACKAGE = ROOT / "python" / "sasaug"
-HEADERS = ["platform", "philox", "draw", "pixel", "noise", "thumbnail", "plan", "sas"]
-HEADERS += ["table", "area", "tile_facts", "tile"]  # of the GPU's loops
+#: The headers of the method, in reading order: each may include those before it.
+METHOD = ["platform", "philox", "draw", "pixel", "noise", "thumbnail", "plan", "batch", "value"]
+#: The rooms of csrc: which others each may include from.
+ROOMS = {"method": set(), "cpu": {"method"}, "cuda": {"method"}}
 
 needs_sources = pytest.mark.skipif(not CSRC.is_dir(), reason="the sources are not at hand")
 
@@ -55,18 +57,51 @@ def test_reference_stands_alone():
     assert "sasaug.reference" not in run("import sys, sasaug; print(*sys.modules)").split()
 
 
-@needs_sources
-def test_headers_include_only_what_stands_before_them():
-    for place, name in enumerate(HEADERS):
-        includes = re.findall(r"#include [<\"](\S+)[>\"]", (CSRC / f"{name}.h").read_text())
-        allowed = {"cstdint", "cmath", "cstring", *(f"{h}.h" for h in HEADERS[:place])}
-        assert set(includes) <= allowed, name
+def includes(file: Path) -> list[str]:
+    return re.findall(r'^#include ([<"]\S+[>"])', file.read_text(), re.M)
 
 
 @needs_sources
-def test_pybind11_is_in_bindings_alone():
-    users = [f.name for f in CSRC.iterdir() if "pybind11/" in f.read_text()]
-    assert users == ["bindings.cpp"]
+def test_the_method_includes_itself_alone_in_reading_order():
+    assert {file.stem for file in (CSRC / "method").iterdir()} == set(METHOD)
+    for place, name in enumerate(METHOD):
+        allowed = {"<cstdint>", "<cmath>", "<cstring>"}
+        allowed |= {f'"method/{before}.h"' for before in METHOD[:place]}
+        assert set(includes(CSRC / "method" / f"{name}.h")) <= allowed, name
+
+
+@needs_sources
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_includes_itself_and_the_method(room):
+    files = [file for file in (CSRC / room).iterdir() if file.suffix in (".h", ".cpp", ".cu")]
+    assert files
+    for file in files:
+        for name in includes(file):
+            folder = name.strip('"').split("/")[0]
+            assert name.startswith("<") or folder in {room, *ROOMS[room]}, f"{file}: {name}"
+
+
+@needs_sources
+def test_no_cycles_among_headers():
+    """A header of cpu/ or cuda/ never includes, however far, itself."""
+    below = {
+        f"{room}/{file.name}": {name.strip('"') for name in includes(file) if name[0] == '"'}
+        for room in ROOMS
+        for file in (CSRC / room).glob("*.h")
+    }
+    while below:
+        leaves = {name for name, included in below.items() if not included & below.keys()}
+        assert leaves, f"a cycle among {sorted(below)}"
+        below = {name: included for name, included in below.items() if name not in leaves}
+
+
+@needs_sources
+def test_only_the_door_knows_pybind11():
+    users = {f.name for f in CSRC.rglob("*") if f.is_file() and "pybind11/" in f.read_text()}
+    assert users == {"bindings.cpp", "records.h"}
+    assert {f.name for f in CSRC.iterdir() if f.is_file()} == {
+        "README.md", "bindings.cpp", "records.h",
+    }  # fmt: skip
 
 
 #: Who may import a framework, and which. An adapter is of the library that it is named after.
@@ -103,7 +138,7 @@ def test_ci_runs_the_readmes_test_command():
 def test_constants_of_draws_are_the_fitted_ones():
     """Every coefficient of draw.h stands in the reference too, digit for digit."""
     numbers = r"\d+\.\d+(?:e-\d+)?(?=f)"
-    source = (CSRC / "draw.h").read_text()
+    source = (CSRC / "method" / "draw.h").read_text()
     reference = (PACKAGE / "reference.py").read_text()
     for number in set(re.findall(numbers, source)):
         if len(number) > 6:
@@ -111,9 +146,23 @@ def test_constants_of_draws_are_the_fitted_ones():
 
 
 @needs_sources
-def test_cuda_runtime_is_in_sas_cuda_alone():
-    users = [f.name for f in CSRC.iterdir() if "cuda_runtime" in f.read_text()]
-    assert users == ["sas_cuda.cu"]
+def test_only_the_kernels_know_the_cuda_runtime():
+    users = [f.name for f in CSRC.rglob("*") if f.is_file() and "cuda_runtime" in f.read_text()]
+    assert users == ["kernels.cu"]
+
+
+#: Modules that users import; the others begin with an underscore.
+PUBLIC = {
+    "adapters", "calls", "cli", "folder", "noise", "phantoms", "plan", "preview", "reference",
+    "settings", "torch",
+}  # fmt: skip
+
+
+def test_modules_that_are_not_public_begin_with_an_underscore():
+    names = {module.name for module in pkgutil.iter_modules(sasaug.__path__)}
+    assert {name for name in names if not name.startswith("_")} == PUBLIC
+    assert callable(sasaug.sas)  # a function, and no module of that name
+    assert "sas" not in names
 
 
 MODULES = [

@@ -14,7 +14,7 @@ import sasaug
 from cases import Case, cases, disc, same_bytes
 from libraries import Face
 from sasaug.noise import KINDS
-from sasaug.plan import OnDevice
+from sasaug.plan import DeviceSamples
 
 LOW, HIGH = -(2**31), 2**31 - 1  # the ends of int32
 
@@ -65,7 +65,7 @@ def test_calls_copy_nothing_to_the_host(gpu: Face, monkeypatch):
         aug(images, masks, seed=1, ids=values[0], windows=values[1])
         gpu.thumbnail(images, masks, gpu.to(np.full(5, 9, np.int32)), windows=values[1], seed=1)
         gpu.gaussian(images, masks, gpu.to(np.full(5, 0.1, np.float32)), seed=1, ids=values[0])
-        assert isinstance(plan.stored, OnDevice)
+        assert isinstance(plan.stored, DeviceSamples)
     assert not copied
 
 
@@ -85,7 +85,7 @@ USES: dict[str, Any] = {
 def test_plans_stay_on_the_gpu_until_they_are_read(gpu: Face, use, monkeypatch):
     _, masks = batch()
     plan, expected = (face.SAS(p=1.0).plan(masks, seed=1) for face in (gpu, sasaug))
-    assert isinstance(plan.stored, OnDevice)
+    assert isinstance(plan.stored, DeviceSamples)
     with copies(gpu, monkeypatch) as copied:
         USES[use](plan), USES[use](plan)
     assert len(copied) == 1 and isinstance(plan.stored, np.ndarray)
@@ -127,7 +127,7 @@ def test_plans_for_other_sizes_are_checked_on_the_host(gpu: Face):
         gpu.apply(plan(), small, small)
     with pytest.raises(ValueError, match=r"plan\.samples\['window'\]\[4\] must lie inside"):
         gpu.apply(plan(), [*images[:4], small[0]], [*masks[:4], small[0]])
-    with pytest.raises(ValueError, match="plan must be of as many samples as images, 4, got 5"):
+    with pytest.raises(ValueError, match="plan must have one sample per image: expected 4, got 5"):
         gpu.apply(plan(), images[:4], masks[:4])
     edited, same_edit = plan(), plan()
     edited.canvas = same_edit.canvas = (44, 50)
@@ -320,7 +320,7 @@ def test_ragged_lists_of_any_length(gpu: Face, n):
     assert same(gpu.sas(images, masks, **options), expected)
     plan = gpu.SAS(**{k: v for k, v in options.items() if k != "seed"}).plan(masks, seed=5)
     assert same(gpu.apply(plan, images, masks), expected)
-    assert isinstance(plan.stored, OnDevice)
+    assert isinstance(plan.stored, DeviceSamples)
     plan.samples["id"] = plan.samples["id"][::-1].copy()  # on the host from here on
     assert same(gpu.apply(plan, images, masks), sasaug.apply(plan, images, masks))
 

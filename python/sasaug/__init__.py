@@ -7,7 +7,7 @@ Of "Segment Anything Small" (arXiv 2503.05916), batched, and bit for bit the sam
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 try:
     from . import _core
@@ -15,28 +15,19 @@ except ImportError as error:
     error.msg += ": the compiled part of sasaug is missing; was the package built and installed?"
     raise
 
+from ._noise_functions import *  # noqa: F403  # a function for each kind, whatever the kinds
+from ._threads import get_num_threads, set_num_threads
+from .calls import apply, sas, thumbnail
 from .noise import NOISES, PRESETS
-from .ops import noise_function, thumbnail
 from .plan import Plan
-from .sas import SAS, apply, sas
-from .threads import get_num_threads, set_num_threads
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    gaussian: Callable[..., Any]
-    speckle: Callable[..., Any]
-    salt_pepper: Callable[..., Any]
-    poisson: Callable[..., Any]
+from .settings import SAS
 
 __version__ = "0.1.0"
 
-#: Bumped when a (seed, sample id) comes to mean other pictures.
+#: Bumped when the same (seed, sample id) gives other images than before.
 STREAM_VERSION: int = _core.STREAM_VERSION
 
 cuda_available = _core.cuda_available
-
-globals().update({name: noise_function(name) for name in NOISES})
 
 
 def __getattr__(name: str) -> Any:

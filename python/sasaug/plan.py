@@ -11,15 +11,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .batch import Stack
-from .frontends import Frontend
+from ._arrays import ArrayBatch
+from ._checks import (
+    check_canvas_area,
+    checked_canvas,
+    checked_flag,
+    checked_fraction,
+    checked_integer,
+    checked_labels,
+)
+from ._frontends import Frontend
 from .noise import KINDS, NOISES, NUMBERS, strength_rule
 
 SAMPLE: np.dtype[Any] = _core.SAMPLE
 
 
 @dataclass
-class OnDevice:
+class DeviceSamples:
     """Samples that a GPU drew and keeps."""
 
     frontend: Frontend
@@ -33,7 +41,7 @@ class OnDevice:
     def __len__(self) -> int:
         return self.n
 
-    def fits(self, masks: Stack, canvas: tuple[int, int]) -> bool:
+    def fits(self, masks: ArrayBatch, canvas: tuple[int, int]) -> bool:
         """Whether they can be applied where they are, unread."""
         return (self.device, self.n, self.ragged, self.sizes, self.canvas) == (
             masks.device, masks.n, masks.ragged, masks.sizes, canvas,
@@ -47,28 +55,28 @@ class OnDevice:
         return self.frontend.to_numpy(self.buffer).view(SAMPLE)
 
 
-def empty_samples(masks: Stack, canvas: tuple[int, int]) -> NDArray[Any] | OnDevice:
+def empty_samples(masks: ArrayBatch, canvas: tuple[int, int]) -> NDArray[Any] | DeviceSamples:
     """Room for one sample per mask, where the masks are."""
     if masks.device is None:
         return np.zeros(masks.n, SAMPLE)
     frontend, device = masks.frontend, masks.device
     buffer = frontend.empty((masks.n * SAMPLE.itemsize,), "uint8", device)
-    return OnDevice(frontend, device, buffer, masks.sizes, canvas, masks.ragged, masks.n)
+    return DeviceSamples(frontend, device, buffer, masks.sizes, canvas, masks.ragged, masks.n)
 
 
 class _Stored:
-    stored: NDArray[Any] | OnDevice
+    stored: NDArray[Any] | DeviceSamples
 
 
 class _Samples:
     """``Plan.samples``: a numpy array, copied from the GPU when it is first asked for."""
 
     def __get__(self, plan: _Stored, owner: Any) -> NDArray[Any]:
-        if isinstance(plan.stored, OnDevice):
+        if isinstance(plan.stored, DeviceSamples):
             plan.stored = plan.stored.to_numpy()
         return plan.stored
 
-    def __set__(self, plan: _Stored, samples: NDArray[Any] | OnDevice) -> None:
+    def __set__(self, plan: _Stored, samples: NDArray[Any] | DeviceSamples) -> None:
         plan.stored = samples
 
 
@@ -222,9 +230,16 @@ class Plan(_Stored):
             )
         return plan
 
-    def check(self, masks: Stack) -> None:
-        """Raise ValueError unless the plan can be applied to images of these masks' sizes."""
-        if isinstance(self.stored, OnDevice) and self.stored.fits(masks, self.canvas):
+    def check(self, masks: ArrayBatch) -> None:
+        """Raise ValueError or TypeError unless the plan fits images of these masks' sizes."""
+        self.canvas = checked_canvas(self.canvas, "plan.canvas", 0)  # images may be empty
+        check_canvas_area(self.canvas)
+        self.seed = checked_integer("plan.seed", self.seed, 2**64)
+        for name in ("antialias", "per_channel"):
+            setattr(self, name, checked_flag(f"plan.{name}", getattr(self, name)))
+        self.salt_vs_pepper = checked_fraction("plan.salt_vs_pepper", self.salt_vs_pepper)
+        self.labels = checked_labels(self.labels, "plan.labels")
+        if isinstance(self.stored, DeviceSamples) and self.stored.fits(masks, self.canvas):
             return
         height, width = self.canvas
         samples = self.samples

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import ops
-from .arguments import checked_seed
-from .frontends import TORCH
+from . import calls
+from ._checks import checked_seed
+from ._frontends import TORCH
+from ._noise_functions import noise_function
 from .plan import Plan
-from .sas import SAS as Settings
+from .settings import SAS as Settings
 
 __all__ = ["SAS", "noise", "thumbnail"]
 
@@ -88,7 +89,7 @@ def _thumbnail(
     channels: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
-        return ops.thumbnail(
+        return calls.thumbnail(
             images,
             masks,
             size,
@@ -140,7 +141,7 @@ def _noise(
     channels: str | None = None,
 ) -> Tensor:
     with torch.no_grad():
-        noisy: Tensor = ops.noise_function(kind)(
+        noisy: Tensor = noise_function(kind)(
             images,
             masks,
             strength,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..plan import Plan
-from ..sas import SAS as Settings
+from ..settings import SAS as Settings
 from .sample import Recipe, follow, geometry, step_settings
 
 __all__ = ["SAS", "MaskedNoise", "Thumbnail"]

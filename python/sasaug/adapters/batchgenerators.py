@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 
+from ..calls import apply
 from ..plan import Plan
-from ..sas import apply
 from .sample import Recipe, changed, follow, step_settings
 
 __all__ = ["MaskedNoiseTransform", "SASTransform", "ThumbnailTransform"]

@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..arguments import checked_seed, is_integer
-from ..sas import SAS as Settings
+from .._checks import checked_seed, is_integer
+from ..settings import SAS as Settings
 
 __all__ = ["SAS"]
 

@@ -18,8 +18,8 @@ from monai.transforms.transform import MapTransform, RandomizableTransform
 from monai.utils import convert_to_tensor, ensure_tuple
 from monai.utils.enums import TraceKeys, TransformBackends
 
+from ..calls import apply
 from ..plan import Plan
-from ..sas import apply
 from .sample import Recipe, follow, geometry, step_settings, undone
 
 __all__ = [

@@ -15,9 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from ..arguments import is_integer
+from .._checks import is_integer
+from ..calls import apply
 from ..plan import Plan
-from ..sas import SAS, apply
+from ..settings import SAS
 
 #: Of each step: the settings that are fixed, and the defaults of the others where they differ.
 STEPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {

@@ -130,7 +130,8 @@ def _rows(
 
     ranges = aug.noise
     assert isinstance(ranges, Mapping)  # SAS resolves a preset's name
-    image, mask = source.image[None], source.mask[None] if source.mask is not None else None
+    image = source.image[None]
+    mask: Any = source.mask[None] if source.mask is not None else None
     rows = []
     shown: list[str] | list[None] = kinds or list(ranges) or [None]  # no noise: thumbnails alone
     for kind in shown:

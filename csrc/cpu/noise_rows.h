@@ -1,0 +1,99 @@
+// One job: noise on the four rows of a band, where they are in the ROI.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include "cpu/scratch.h"
+
+namespace sasaug {
+inline namespace SASAUG_VARIANT {
+
+struct NoiseRows {
+  const Batch& b;
+  const Sample& p;
+  int32_t band, rows;   // which band, and how many of its rows there are
+  int32_t step;         // values per pixel of a row: its channels where they are interleaved
+  uint8_t* const* roi;  // four rows of [canvas width] 0 or 1
+  uint8_t* any;         // [canvas width + kLanes], for this to fill; zero beside the thumbnail
+
+  // row[channel][r], or row[0][r] where a row holds all channels.
+  template <class Kind, class T>
+  void add(T* (*row)[kBandRows]) const {
+    const int32_t left = p.thumbnail.x, right = left + p.thumbnail.width;
+    unite(left, right);
+    const Noise noise{p.strength, b.salt_vs_pepper};
+    float n[kBandRows][kLanes];
+    uint32_t word[kBandRows][kLanes];
+    for (int32_t x = next_roi(left); x < right; x = next_roi(x + kLanes)) {
+      const int32_t count = static_cast<int32_t>(smaller(kLanes, b.w - x));
+      for (int32_t channel = 0; channel < b.c; ++channel) {
+        if (channel == 0 || b.per_channel) {
+          draw<Kind>(noise_block(band, x, b.w), static_cast<uint32_t>(channel), n, word);
+        }
+        for (int32_t r = 0; r < rows; ++r) {
+          T* pixels = (step == 1 ? row[channel][r] : row[0][r] + channel) + int64_t{x} * step;
+          blend<Kind>(pixels, roi[r] + x, count, Random{n[r], word[r]}, noise);
+        }
+      }
+    }
+  }
+
+  void unite(int32_t left, int32_t right) const {
+    uint8_t* __restrict to = any;
+    memcpy(to + left, roi[0] + left, static_cast<size_t>(right - left));
+    for (int32_t r = 1; r < rows; ++r) {
+      const uint8_t* __restrict from = roi[r];
+      for (int32_t x = left; x < right; ++x) to[x] |= from[x];
+    }
+  }
+
+  // The first column from x on that is in the ROI in any row of the band; past the thumbnail: none.
+  int32_t next_roi(int32_t x) const {
+    const int32_t right = p.thumbnail.x + p.thumbnail.width;
+    for (; x < right; x += 8) {
+      uint64_t eight;
+      memcpy(&eight, any + x, sizeof eight);  // `any` is longer than the row
+      if (eight != 0) break;
+    }
+    while (x < right && any[x] == 0) ++x;
+    return x;
+  }
+
+  template <class Kind>
+  void draw(uint32_t block, uint32_t channel, float (*n)[kLanes], uint32_t (*word)[kLanes]) const {
+    if (Kind::draws & kNormal) {
+      philox_lanes<kLanes>(counter(block, p.id, Purpose::normal, channel), b.seed, word);
+      for (int pair = 0; pair < kBandRows; pair += 2) {
+        for (int i = 0; i < kLanes; ++i) {
+          normal_pair(word[pair][i], word[pair + 1][i], n[pair][i], n[pair + 1][i]);
+        }
+      }
+    }
+    if (Kind::draws & kUniform) {
+      philox_lanes<kLanes>(counter(block, p.id, Purpose::uniform, channel), b.seed, word);
+    }
+  }
+
+  template <class Kind, class T>
+  void blend(T* pixels, const uint8_t* in_roi, int32_t count, Random random, Noise noise) const {
+    if (step == 1 && count == kLanes) return blend_lanes<Kind>(pixels, in_roi, random, noise);
+    T lanes[kLanes];
+    for (int i = 0; i < kLanes; ++i) lanes[i] = i < count ? pixels[i * step] : T{};
+    noisy<Kind, T, kLanes>(lanes, lanes, random, noise);
+    for (int i = 0; i < count; ++i) {
+      if (in_roi[i]) pixels[i * step] = lanes[i];
+    }
+  }
+
+  template <class Kind, class T>
+  static void blend_lanes(T* __restrict pixels, const uint8_t* __restrict in_roi, Random random,
+                          Noise noise) {
+    T after[kLanes];
+    noisy<Kind, T, kLanes>(pixels, after, random, noise);
+    for (int i = 0; i < kLanes; ++i) pixels[i] = in_roi[i] ? after[i] : pixels[i];
+  }
+};
+
+}  // namespace SASAUG_VARIANT
+}  // namespace sasaug

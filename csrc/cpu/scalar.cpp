@@ -1,0 +1,63 @@
+// One job: CPU loops that call method/value.h pixel by pixel: slow, and plainly right.
+//
+// The tests compare every fast loop with these; SASAUG_ISA=scalar runs anything on them.
+// SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+
+#include "cpu/loops.h"
+#include "method/value.h"
+
+namespace sasaug {
+namespace scalar {
+namespace {
+
+int64_t roi_area(const Source& source, int32_t mask_bytes, int32_t label_count,
+                 const uint64_t* labels, int64_t) {
+  int64_t area = 0;
+  with_label(mask_bytes, [&](auto tag) {
+    using Label = decltype(tag);
+    for (int64_t y = 0; y < source.h; ++y) {
+      for (int64_t x = 0; x < source.w; ++x) {
+        const char* at = source.mask + y * source.mask_y + x * source.mask_x;
+        area += in_roi(load_any<Label>(at), label_count, labels) ? 1 : 0;
+      }
+    }
+  });
+  return area;
+}
+
+size_t scratch_bytes(const Batch&) { return 0; }
+
+template <class In, class Out, class Label>
+void fill_pixel(const Batch& b, const CanvasValues& values, int64_t s, int32_t y, int32_t x) {
+  for (int32_t c = 0; c < b.c; ++c) {
+    const Out value = values.pixel<In, Out, Label>(y, x, c);
+    memcpy(b.images + s * b.image_n + y * b.image_y + x * b.image_x + c * b.image_c, &value,
+           sizeof value);
+  }
+  if (!b.masks) return;
+  const Label label = values.label<Label>(y, x);
+  memcpy(b.masks + s * b.mask_n + y * b.mask_y + x * b.mask_x, &label, sizeof label);
+}
+
+void rows(const Batch& b, int64_t s, int32_t first_band, int32_t last_band, char*) {
+  const CanvasValues values(b, b.plan[s], source_of(b, s));
+  with_pixel(b.in_type, [&](auto in) {
+    with_pixel(b.out_type, [&](auto out) {
+      with_label(b.mask_bytes, [&](auto label) {
+        for (int32_t y = first_band * kBandRows; y < last_band * kBandRows && y < b.h; ++y) {
+          for (int32_t x = 0; x < b.w; ++x) {
+            fill_pixel<decltype(in), decltype(out), decltype(label)>(b, values, s, y, x);
+          }
+        }
+      });
+    });
+  });
+}
+
+}  // namespace
+
+extern const CpuLoops kLoops = {roi_area, scratch_bytes, rows};
+
+}  // namespace scalar
+}  // namespace sasaug

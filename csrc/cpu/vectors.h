@@ -1,0 +1,265 @@
+// One job: the steps that compilers do not turn into good CPU vectors by themselves.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include "method/philox.h"
+
+// GCC has the shuffles from 12 on; the plain loops give the same bits without
+#if defined(__SSE2__) && defined(__has_builtin)
+#if __has_builtin(__builtin_shufflevector)
+#include <immintrin.h>
+#define SASAUG_VECTORS 1
+#endif
+#endif
+
+namespace sasaug {
+inline namespace SASAUG_VARIANT {
+
+#ifdef SASAUG_VECTORS
+
+#if defined(__AVX2__)
+constexpr int kWide = 4;
+typedef uint64_t Wide __attribute__((vector_size(32)));
+inline Wide multiply_low_halves(Wide a, Wide b) {
+  return (Wide)_mm256_mul_epu32((__m256i)a, (__m256i)b);
+}
+#else
+constexpr int kWide = 2;
+typedef uint64_t Wide __attribute__((vector_size(16)));
+inline Wide multiply_low_halves(Wide a, Wide b) {
+  return (Wide)_mm_mul_epu32((__m128i)a, (__m128i)b);
+}
+#endif
+
+inline Wide lane_numbers() {
+  uint64_t numbers[kWide];
+  for (int i = 0; i < kWide; ++i) numbers[i] = static_cast<uint64_t>(i);
+  Wide lanes;
+  memcpy(&lanes, numbers, sizeof lanes);
+  return lanes;
+}
+
+// One store of a whole vector: two halves would have to be waited for when they are read as one.
+inline void store_low_halves(Wide a, Wide b, uint32_t* words) {
+  typedef uint32_t Halves __attribute__((vector_size(sizeof(Wide))));
+#if defined(__AVX2__)
+  const Halves low = __builtin_shufflevector((Halves)a, (Halves)b, 0, 2, 4, 6, 8, 10, 12, 14);
+#else
+  const Halves low = __builtin_shufflevector((Halves)a, (Halves)b, 0, 2, 4, 6);
+#endif
+  memcpy(words, &low, sizeof low);
+}
+
+// philox4x32 for many neighbouring blocks: with every word in a 64-bit lane the 32 x 32 -> 64 bit
+// multiply is one instruction, and nothing has to be shuffled.
+// words[j][i] = word j of block c.w[0] + i. The upper halves of the lanes hold leftovers of the
+// products: the multiply ignores them, the final narrowing drops them.
+template <int N>
+inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
+  constexpr int kTogether = 2;  // independent chains hide the multiply's latency
+  static_assert(N % (kWide * kTogether) == 0, "whole groups of vectors");
+  const Wide m0 = Wide{} + kPhiloxM0, m1 = Wide{} + kPhiloxM1;
+  for (int start = 0; start < N; start += kWide * kTogether) {
+    Wide w0[kTogether], w1[kTogether], w2[kTogether], w3[kTogether];
+    for (int t = 0; t < kTogether; ++t) {
+      w0[t] = lane_numbers() + c.w[0] + static_cast<uint32_t>(start + t * kWide);
+      w1[t] = Wide{} + c.w[1];
+      w2[t] = Wide{} + c.w[2];
+      w3[t] = Wide{} + c.w[3];
+    }
+    uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+      for (int t = 0; t < kTogether; ++t) {
+        const Wide p0 = multiply_low_halves(w0[t], m0), p1 = multiply_low_halves(w2[t], m1);
+        w0[t] = (p1 >> 32) ^ w1[t] ^ uint64_t { k0 };
+        w1[t] = p1;
+        w2[t] = (p0 >> 32) ^ w3[t] ^ uint64_t { k1 };
+        w3[t] = p0;
+      }
+      k0 += kPhiloxW0;
+      k1 += kPhiloxW1;
+    }
+    for (int t = 0; t < kTogether; t += 2) {
+      const int lane = start + t * kWide;
+      store_low_halves(w0[t], w0[t + 1], words[0] + lane);
+      store_low_halves(w1[t], w1[t + 1], words[1] + lane);
+      store_low_halves(w2[t], w2[t + 1], words[2] + lane);
+      store_low_halves(w3[t], w3[t + 1], words[3] + lane);
+    }
+  }
+}
+
+#else
+
+template <int N>
+inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
+  for (int i = 0; i < N; ++i) {
+    const Words r =
+        philox4x32(Words{{c.w[0] + static_cast<uint32_t>(i), c.w[1], c.w[2], c.w[3]}}, seed);
+    for (int j = 0; j < 4; ++j) words[j][i] = r.w[j];
+  }
+}
+
+#endif
+
+#ifdef SASAUG_VECTORS
+// 16 bytes of each of four rows to 16 groups of four; compilers find shuffles for it that cost
+// more.
+inline void interleave_16(const uint8_t* r0, const uint8_t* r1, const uint8_t* r2,
+                          const uint8_t* r3, uint8_t* to) {
+  typedef uint8_t Bytes __attribute__((vector_size(16)));
+  typedef uint16_t Pairs __attribute__((vector_size(16)));
+  Bytes a, b, c, d;
+  memcpy(&a, r0, 16);
+  memcpy(&b, r1, 16);
+  memcpy(&c, r2, 16);
+  memcpy(&d, r3, 16);
+#define SASAUG_LOW_BYTES 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define SASAUG_HIGH_BYTES 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+  const Pairs ab0 = (Pairs)__builtin_shufflevector(a, b, SASAUG_LOW_BYTES);
+  const Pairs ab1 = (Pairs)__builtin_shufflevector(a, b, SASAUG_HIGH_BYTES);
+  const Pairs cd0 = (Pairs)__builtin_shufflevector(c, d, SASAUG_LOW_BYTES);
+  const Pairs cd1 = (Pairs)__builtin_shufflevector(c, d, SASAUG_HIGH_BYTES);
+#undef SASAUG_LOW_BYTES
+#undef SASAUG_HIGH_BYTES
+  // four stores: as one array the compiler builds it on the stack and waits to read it back wider
+  const Pairs out0 = __builtin_shufflevector(ab0, cd0, 0, 8, 1, 9, 2, 10, 3, 11);
+  const Pairs out1 = __builtin_shufflevector(ab0, cd0, 4, 12, 5, 13, 6, 14, 7, 15);
+  const Pairs out2 = __builtin_shufflevector(ab1, cd1, 0, 8, 1, 9, 2, 10, 3, 11);
+  const Pairs out3 = __builtin_shufflevector(ab1, cd1, 4, 12, 5, 13, 6, 14, 7, 15);
+  memcpy(to, &out0, 16);
+  memcpy(to + 16, &out1, 16);
+  memcpy(to + 32, &out2, 16);
+  memcpy(to + 48, &out3, 16);
+}
+#endif
+
+// The four values that a band's rows have in one column, and those of two columns. Without types
+// for them the compiler vectorises along the columns instead, and gathers.
+#ifdef SASAUG_VECTORS
+typedef float Four __attribute__((vector_size(16)));
+typedef float Eight __attribute__((vector_size(32)));
+inline Four four(float v) { return Four{v, v, v, v}; }
+inline Eight both(Four a, Four b) { return __builtin_shufflevector(a, b, 0, 1, 2, 3, 4, 5, 6, 7); }
+template <class V>
+inline V where_positive(V w, V then, V otherwise) {
+  return w > 0.0f ? then : otherwise;
+}
+#else
+template <int N>
+struct Floats {
+  float v[N];
+};
+using Four = Floats<4>;
+using Eight = Floats<8>;
+template <int N>
+inline Floats<N> operator+(Floats<N> a, Floats<N> b) {
+  for (int r = 0; r < N; ++r) a.v[r] = a.v[r] + b.v[r];
+  return a;
+}
+template <int N>
+inline Floats<N> operator-(Floats<N> a, Floats<N> b) {
+  for (int r = 0; r < N; ++r) a.v[r] = a.v[r] - b.v[r];
+  return a;
+}
+template <int N>
+inline Floats<N> operator*(Floats<N> a, Floats<N> b) {
+  for (int r = 0; r < N; ++r) a.v[r] = a.v[r] * b.v[r];
+  return a;
+}
+inline Four four(float v) { return Four{{v, v, v, v}}; }
+inline Eight both(Four a, Four b) {
+  Eight v;
+  memcpy(v.v, a.v, sizeof a);
+  memcpy(v.v + 4, b.v, sizeof b);
+  return v;
+}
+template <int N>
+inline Floats<N> where_positive(Floats<N> w, Floats<N> then, Floats<N> otherwise) {
+  for (int r = 0; r < N; ++r) then.v[r] = w.v[r] > 0.0f ? then.v[r] : otherwise.v[r];
+  return then;
+}
+#endif
+inline Eight pair_at(const Four* from) {
+  Eight v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+inline void put_pair(Eight v, Four* to) { memcpy(to, &v, sizeof v); }
+
+#ifdef SASAUG_VECTORS
+// As many neighbouring values as a vector holds, as floats. Compilers turn bytes into floats by way
+// of 16 bits, with twice the shuffles.
+#if defined(__AVX2__)
+constexpr int kValues = 8;
+typedef Eight Values;
+inline Values load_values(const uint8_t* from) {
+  return (Values)_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i*)from)));
+}
+inline Values load_values(const uint16_t* from) {
+  return (Values)_mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i*)from)));
+}
+#else
+constexpr int kValues = 4;
+typedef Four Values;
+inline Values load_values(const uint8_t* from) {
+  int32_t bytes;
+  memcpy(&bytes, from, sizeof bytes);
+  const __m128i zero = _mm_setzero_si128();
+  const __m128i shorts = _mm_unpacklo_epi8(_mm_cvtsi32_si128(bytes), zero);
+  return (Values)_mm_cvtepi32_ps(_mm_unpacklo_epi16(shorts, zero));
+}
+inline Values load_values(const uint16_t* from) {
+  const __m128i shorts = _mm_loadl_epi64((const __m128i*)from);
+  return (Values)_mm_cvtepi32_ps(_mm_unpacklo_epi16(shorts, _mm_setzero_si128()));
+}
+#endif
+inline Values load_values(const float* from) {
+  Values v;
+  memcpy(&v, from, sizeof v);
+  return v;
+}
+// Four rows of them to columns.
+inline void interleave_values(Values r0, Values r1, Values r2, Values r3, float* to) {
+#if defined(__AVX2__)
+#define SASAUG_LOW_FLOATS 0, 8, 1, 9, 4, 12, 5, 13
+#define SASAUG_HIGH_FLOATS 2, 10, 3, 11, 6, 14, 7, 15
+#define SASAUG_LOW_PAIRS 0, 1, 8, 9, 4, 5, 12, 13
+#define SASAUG_HIGH_PAIRS 2, 3, 10, 11, 6, 7, 14, 15
+#else
+#define SASAUG_LOW_FLOATS 0, 4, 1, 5
+#define SASAUG_HIGH_FLOATS 2, 6, 3, 7
+#define SASAUG_LOW_PAIRS 0, 1, 4, 5
+#define SASAUG_HIGH_PAIRS 2, 3, 6, 7
+#endif
+  const Values a0 = __builtin_shufflevector(r0, r1, SASAUG_LOW_FLOATS);
+  const Values a1 = __builtin_shufflevector(r0, r1, SASAUG_HIGH_FLOATS);
+  const Values b0 = __builtin_shufflevector(r2, r3, SASAUG_LOW_FLOATS);
+  const Values b1 = __builtin_shufflevector(r2, r3, SASAUG_HIGH_FLOATS);
+  const Values c0 = __builtin_shufflevector(a0, b0, SASAUG_LOW_PAIRS);
+  const Values c1 = __builtin_shufflevector(a0, b0, SASAUG_HIGH_PAIRS);
+  const Values c2 = __builtin_shufflevector(a1, b1, SASAUG_LOW_PAIRS);
+  const Values c3 = __builtin_shufflevector(a1, b1, SASAUG_HIGH_PAIRS);
+#undef SASAUG_LOW_FLOATS
+#undef SASAUG_HIGH_FLOATS
+#undef SASAUG_LOW_PAIRS
+#undef SASAUG_HIGH_PAIRS
+#if defined(__AVX2__)
+  const Values out0 = __builtin_shufflevector(c0, c1, 0, 1, 2, 3, 8, 9, 10, 11);
+  const Values out1 = __builtin_shufflevector(c2, c3, 0, 1, 2, 3, 8, 9, 10, 11);
+  const Values out2 = __builtin_shufflevector(c0, c1, 4, 5, 6, 7, 12, 13, 14, 15);
+  const Values out3 = __builtin_shufflevector(c2, c3, 4, 5, 6, 7, 12, 13, 14, 15);
+#else
+  const Values out0 = c0, out1 = c1, out2 = c2, out3 = c3;
+#endif
+  memcpy(to, &out0, sizeof out0);
+  memcpy(to + kValues, &out1, sizeof out1);
+  memcpy(to + 2 * kValues, &out2, sizeof out2);
+  memcpy(to + 3 * kValues, &out3, sizeof out3);
+}
+#endif
+
+}  // namespace SASAUG_VARIANT
+}  // namespace sasaug

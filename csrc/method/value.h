@@ -1,0 +1,137 @@
+// One job: the value of one canvas pixel, from source and plan: the whole operation, in scalars.
+//
+// Read this file to know what SAS computes. The fast loops of cpu/ and cuda/ restate it for many
+// pixels at once; cpu/scalar.cpp runs it as it stands, and the tests compare all of them bit by
+// bit. SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include "method/batch.h"
+
+namespace sasaug {
+inline namespace SASAUG_VARIANT {
+
+// Four canvas rows that share a column share a block of random words: word r is row 4 * band + r.
+// So neighbouring columns are neighbouring counters, for any vector width or thread layout.
+constexpr int kBandRows = 4;
+
+SASAUG_HD uint32_t noise_block(int32_t band, int32_t x, int32_t canvas_w) {
+  return static_cast<uint32_t>(band) * static_cast<uint32_t>(canvas_w) + static_cast<uint32_t>(x);
+}
+
+// Noise, clip and round for N pixels that share kind and strength.
+template <class Kind, class T, int N>
+SASAUG_HD void noisy(const T* in, T* out, Random random, Noise noise) {
+  float x[N];
+  for (int i = 0; i < N; ++i) x[i] = Pixel<T>::load(in[i]);
+  Kind::template apply<N>(x, random, Pixel<T>::full, noise);
+  for (int i = 0; i < N; ++i) out[i] = Pixel<T>::store(clip(x[i], Pixel<T>::full));
+}
+
+// One pixel or label at any address.
+template <class T>
+SASAUG_HD T load_any(const char* address) {
+  T value;
+  memcpy(&value, address, sizeof value);
+  return value;
+}
+
+// The values of a sample's canvas, one at a time: `y` and `x` count from the canvas's corner.
+class CanvasValues {
+ public:
+  SASAUG_HD CanvasValues(const Batch& batch, const Sample& sample, const Source& source)
+      : b(batch), p(sample), from(source) {
+    from.image += p.window.y * source.image_y + p.window.x * source.image_x;
+    from.mask += p.window.y * source.mask_y + p.window.x * source.mask_x;
+  }
+
+  SASAUG_HD bool in_thumbnail(int32_t y, int32_t x) const {
+    const Rectangle& t = p.thumbnail;
+    return x >= t.x && x < t.x + t.width && y >= t.y && y < t.y + t.height;
+  }
+
+  template <class Label>
+  SASAUG_HD Label label(int32_t y, int32_t x) const {
+    if (!in_thumbnail(y, x)) return 0;
+    const int64_t v = nearest_exact(y - p.thumbnail.y, p.window.height, p.thumbnail.height);
+    const int64_t u = nearest_exact(x - p.thumbnail.x, p.window.width, p.thumbnail.width);
+    return load_any<Label>(from.mask + v * from.mask_y + u * from.mask_x);
+  }
+
+  // The whole of SAS: black, thumbnail, noise inside the ROI.
+  template <class In, class Out, class Label>
+  SASAUG_HD Out pixel(int32_t y, int32_t x, int32_t channel) const {
+    if (!in_thumbnail(y, x)) return Pixel<Out>::store(0.0f);
+    const Out clean = thumbnail<In, Out>(y - p.thumbnail.y, x - p.thumbnail.x, channel);
+    const bool noisy = p.noise >= 0 && in_roi(label<Label>(y, x), b.label_count, b.labels);
+    return noisy ? with_noise(clean, y, x, channel) : clean;
+  }
+
+ private:
+  // Step 1: pixel (y, x) of the thumbnail. One of the window's own size is a copy, bit for bit.
+  template <class In, class Out>
+  SASAUG_HD Out thumbnail(int32_t y, int32_t x, int32_t channel) const {
+    const Rectangle &w = p.window, &t = p.thumbnail;
+    const char* image = from.image + channel * from.image_c;
+    if (b.in_type == b.out_type && w.width == t.width && w.height == t.height) {
+      return load_any<Out>(image + y * from.image_y + x * from.image_x);
+    }
+    // down each column first, then along the row
+    const float value = resized(x, w.width, t.width, [&](int64_t u) {
+      return resized(y, w.height, t.height, [&](int64_t v) {
+        return Pixel<In>::load(load_any<In>(image + v * from.image_y + u * from.image_x));
+      });
+    });
+    return Pixel<Out>::store(rescale<In, Out>(value));
+  }
+
+  // Pixel i of n_dst along one axis, from the n_src that value_at(0), value_at(1) ... are of.
+  template <class F>
+  SASAUG_HD float resized(int64_t i, int32_t n_src, int32_t n_dst, F value_at) const {
+    if (shrinks_antialiased(b.antialias, n_src, n_dst)) {
+      const Triangle taps = triangle(i, n_src, n_dst);
+      const float sum = triangle_sum(i, taps, n_src, n_dst);
+      float value = 0.0f;
+      for (int64_t j = taps.first; j < taps.first + taps.count; ++j) {
+        const float weight = static_cast<float>(triangle_weight(i, j, n_src, n_dst)) / sum;
+        value = value + weight * value_at(j);
+      }
+      return value;
+    }
+    const Bilinear at = bilinear(i, n_src, n_dst);
+    const float first = value_at(at.first);
+    return at.weight > 0.0f ? lerp(first, value_at(at.second), at.weight) : first;
+  }
+
+  // Step 2. Channels share one draw unless per_channel.
+  template <class T>
+  SASAUG_HD T with_noise(T clean, int32_t y, int32_t x, int32_t channel) const {
+    const uint32_t block = noise_block(y / kBandRows, x, b.w), row = y % kBandRows;
+    const uint32_t drawn_for = b.per_channel ? static_cast<uint32_t>(channel) : 0;
+    T result = clean;
+    Noises::visit(p.noise, [&](auto tag) {
+      using Kind = decltype(tag);
+      float n = 0.0f;
+      uint32_t word = 0;
+      if (Kind::draws & kNormal) {
+        const Words w = philox4x32(counter(block, p.id, Purpose::normal, drawn_for), b.seed);
+        float pair[2];
+        normal_pair(w.w[row & 2u], w.w[(row & 2u) + 1], pair[0], pair[1]);
+        n = pair[row & 1u];
+      }
+      if (Kind::draws & kUniform) {
+        word = philox4x32(counter(block, p.id, Purpose::uniform, drawn_for), b.seed).w[row];
+      }
+      noisy<Kind, T, 1>(&clean, &result, Random{&n, &word}, Noise{p.strength, b.salt_vs_pepper});
+    });
+    return result;
+  }
+
+  const Batch& b;
+  const Sample& p;
+  Source from;  // its addresses those of the window's first pixel
+};
+
+}  // namespace SASAUG_VARIANT
+}  // namespace sasaug

@@ -1,0 +1,295 @@
+"""One job: check the caller's images and masks, and describe them as the kernels read them.
+
+Every rule about shapes, sizes and element types is here, each raised before anything is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from . import _core
+from ._frontends import Frontend, adopt
+
+IMAGE_TYPES: dict[str, int] = _core.PIXEL_TYPES  # their numbers
+MASK_TYPES = {  # their bytes
+    "bool": 1, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2,
+    "uint32": 4, "int32": 4, "uint64": 8, "int64": 8,
+}  # fmt: skip
+
+MAX_SIDE = 2**29  # a value's place in a row of four channels fits 31 bits, products of sides 63
+
+
+@dataclass
+class ArrayBatch:
+    """Images or masks of a batch, either one array or, ragged, a list of them.
+
+    ``sizes`` and ``strides`` hold one entry for a stacked batch, ``n`` for a ragged one; strides
+    are bytes along (y, x, channel). ``step`` is the bytes from sample to sample, 0 when ragged.
+    """
+
+    frontend: Frontend
+    device: int | None  # of CUDA; None: the CPU
+    arrays: list[Any]
+    dtype: str
+    n: int
+    c: int
+    sizes: list[tuple[int, int]]
+    strides: list[tuple[int, int, int]]
+    step: int
+    ragged: bool
+    single: bool  # without a batch axis: [h w]
+    channel_axis: bool
+
+    def size(self, s: int) -> tuple[int, int]:
+        """(h, w) of sample s."""
+        return self.sizes[s if self.ragged else 0]
+
+    def common_size(self) -> tuple[int, int] | None:
+        """(h, w) of all samples; None where they differ, or where there is none."""
+        return self.sizes[0] if len(set(self.sizes)) == 1 else None
+
+
+def image_batch(images: Any, channels: str | None) -> ArrayBatch:
+    """Check images: [h w], [n h w], [n h w c], [n c h w]; or a list of [h w], [h w c], [c h w]."""
+    return _batch(images, "images", channels, IMAGE_TYPES)
+
+
+def mask_batch(masks: Any, channels: str | None) -> ArrayBatch:
+    """Check masks: as images, with a channel axis of one where there is any."""
+    batch = _batch(masks, "masks", channels, MASK_TYPES)
+    if batch.c != 1:
+        shape = tuple(batch.arrays[0].shape)
+        raise ValueError(f"masks must have one channel where they have a channel axis, got {shape}")
+    return batch
+
+
+def _batch(arrays: Any, argument: str, channels: str | None, types: dict[str, int]) -> ArrayBatch:
+    ragged = isinstance(arrays, (list, tuple))
+    items: list[Any] = list(arrays) if ragged else [arrays]
+    if not items:
+        raise ValueError(f"{argument} must hold at least one array, got an empty list")
+    frontend, items[0] = adopt(items[0], f"{argument}[0]" if ragged else argument)
+    device = frontend.device(items[0])
+    channels = checked_channels(channels) or frontend.channels
+    dtype = frontend.dtype(items[0])
+    if dtype not in types:
+        raise TypeError(
+            f"{argument} must be of type {', '.join(types)} in native byte order, "
+            f"got {getattr(items[0], 'dtype', dtype)}"
+        )
+    sizes: list[tuple[int, int]] = []
+    strides: list[tuple[int, int, int]] = []
+    first: tuple[int, int, bool] | None = None  # ndim, c, channel axis
+    for place, item in enumerate(items):
+        name = f"{argument}[{place}]" if ragged else argument
+        if place > 0:
+            items[place] = item = as_first(item, name, frontend, device, dtype)
+        shape = tuple(item.shape)
+        size, step, c, axis = layout(shape, frontend.strides(item), name, ragged, channels)
+        if first is None:
+            first = (len(shape), c, axis)
+        elif first != (len(shape), c, axis):
+            raise ValueError(
+                f"{name} must have the axes and channels of the first, "
+                f"{tuple(items[0].shape)}, got {shape}"
+            )
+        sizes.append(size)
+        strides.append(step)
+    assert first is not None
+    single = not ragged and first[0] == 2
+    return ArrayBatch(
+        frontend=frontend,
+        device=device,
+        arrays=items,
+        dtype=dtype,
+        n=len(items) if ragged else 1 if single else items[0].shape[0],
+        c=first[1],
+        sizes=sizes,
+        strides=strides,
+        step=0 if ragged or single else frontend.strides(items[0])[0],
+        ragged=ragged,
+        single=single,
+        channel_axis=first[2],
+    )
+
+
+@lru_cache(maxsize=4096)  # a training loop's arrays are laid out alike, call after call
+def layout(
+    shape: tuple[int, ...], step: tuple[int, ...], name: str, ragged: bool, channels: str
+) -> tuple[tuple[int, int], tuple[int, int, int], int, bool]:
+    """Size (h, w), strides along (y, x, channel), channels, and whether these have an axis."""
+    lead = 0 if ragged or len(shape) == 2 else 1
+    if len(shape) - lead not in (2, 3):
+        allowed = "[h w] or [h w c]" if ragged else "[h w], [n h w] or [n h w c]"
+        if channels == "first":
+            allowed = allowed.replace("h w c", "c h w")
+        raise ValueError(f"{name} must have shape {allowed} (channels={channels!r}), got {shape}")
+    axis = len(shape) - lead == 3
+    y = lead + 1 if axis and channels == "first" else lead
+    k = (lead if channels == "first" else lead + 2) if axis else None
+    c = 1 if k is None else shape[k]
+    if not 1 <= c <= _core.MAX_CHANNELS:
+        raise ValueError(
+            f"{name} must have 1 to {_core.MAX_CHANNELS} channels (channels={channels!r}), "
+            f"got shape {shape}"
+        )
+    if max(shape[y], shape[y + 1]) > MAX_SIDE:
+        raise ValueError(f"{name} must have sides of at most {MAX_SIDE} pixels, got {shape}")
+    strides = step[y], step[y + 1], 0 if k is None else step[k]
+    return (shape[y], shape[y + 1]), strides, c, axis
+
+
+def as_first(item: Any, name: str, frontend: Frontend, device: int | None, dtype: str) -> Any:
+    """A further array of a list: of the first one's library, device and type."""
+    owner, item = adopt(item, name)
+    if owner is not frontend or frontend.dtype(item) != dtype:
+        raise TypeError(
+            f"{name} must be a {frontend.name} array of type {dtype} as the first is, "
+            f"got {getattr(item, 'dtype', type(item))}"
+        )
+    if frontend.device(item) != device:
+        raise ValueError(
+            f"{name} must be on the device of the first, {place_name(device)}, "
+            f"got {place_name(frontend.device(item))}"
+        )
+    return item
+
+
+def place_name(device: int | None) -> str:
+    return "the CPU" if device is None else f"cuda:{device}"
+
+
+def checked_channels(channels: str | None) -> str | None:
+    """``"first"``, ``"last"`` or None: the library's own."""
+    if channels not in (None, "first", "last"):
+        raise ValueError(f'channels must be "first" or "last", got {channels!r}')
+    return channels
+
+
+def check_pair(images: ArrayBatch, masks: ArrayBatch) -> None:
+    """Raise unless every image has a mask of its own size, from the same library."""
+    if masks.frontend is not images.frontend:
+        raise TypeError(
+            f"masks must be of the images' library, {images.frontend.name}, "
+            f"got {masks.frontend.name}"
+        )
+    if masks.device != images.device:
+        raise ValueError(
+            f"masks must be on the images' device, {place_name(images.device)}, "
+            f"got {place_name(masks.device)}"
+        )
+    if (images.ragged, images.single, images.n) != (masks.ragged, masks.single, masks.n):
+        raise ValueError(
+            f"masks must be as many as the images, {_count(images)}, got {_count(masks)}"
+        )
+    if masks.channel_axis and not images.channel_axis:
+        raise ValueError(
+            "masks must have a channel axis only where the images have one, "
+            f"got shape {tuple(masks.arrays[0].shape)}"
+        )
+    for s, (image, mask) in enumerate(zip(images.sizes, masks.sizes, strict=True)):
+        if image != mask:
+            name = f"masks[{s}]" if masks.ragged else "masks"
+            raise ValueError(f"{name} must have the images' size (h, w) = {image}, got {mask}")
+
+
+def _count(batch: ArrayBatch) -> str:
+    if batch.single:
+        return "one without a batch axis"
+    return f"{'a list' if batch.ragged else 'a batch'} of {batch.n}"
+
+
+def canvas_shape(
+    batch: ArrayBatch, canvas: tuple[int, int], channels: str | None
+) -> tuple[int, ...]:
+    """Shape of the output that belongs to these images or masks."""
+    shape: tuple[int, ...] = canvas
+    if batch.channel_axis:
+        first = (channels or batch.frontend.channels) == "first"
+        shape = (batch.c, *canvas) if first else (*canvas, batch.c)
+    return shape if batch.single else (batch.n, *shape)
+
+
+def allocate(
+    out: Any,
+    argument: str,
+    like: ArrayBatch,
+    canvas: tuple[int, int],
+    dtype: str,
+    channels: str | None,
+) -> ArrayBatch:
+    """The array to fill, new or the caller's, described as the kernels write it."""
+    frontend = like.frontend
+    shape = canvas_shape(like, canvas, channels)
+    if out is None:
+        out = frontend.empty(shape, dtype, like.device)
+    elif not frontend.owns(out) or tuple(out.shape) != shape or frontend.dtype(out) != dtype:
+        got = f"{getattr(out, 'dtype', type(out))} {tuple(getattr(out, 'shape', ()))}"
+        raise ValueError(f"{argument} must be a {frontend.name} {dtype} array {shape}, got {got}")
+    else:
+        frontend.check(out, argument)
+        _check_output(frontend, out, argument, like.device)
+    batch = ArrayBatch(
+        frontend, like.device, [out], dtype, like.n, like.c, [], [(0, 0, 0)], 0, False,
+        like.single, like.channel_axis,
+    )  # fmt: skip
+    if 0 in shape:  # nothing will be written
+        return batch
+    step = frontend.strides(out)
+    lead = 0 if like.single else 1
+    if not like.channel_axis:
+        y, x, k = step[lead], step[lead + 1], 0
+    elif (channels or frontend.channels) == "first":
+        k, y, x = step[lead : lead + 3]
+    else:
+        y, x, k = step[lead : lead + 3]
+    batch.strides[0] = (y, x, k)
+    batch.step = 0 if like.single else step[0]
+    return batch
+
+
+def _check_output(frontend: Frontend, out: Any, argument: str, device: int | None) -> None:
+    if not frontend.writable(out):
+        raise ValueError(f"{argument} must be writable, got a read-only array")
+    if frontend.device(out) != device:
+        raise ValueError(
+            f"{argument} must be on the images' device, {place_name(device)}, "
+            f"got {place_name(frontend.device(out))}"
+        )
+    reach = out.itemsize  # bytes that the axes so far, from the shortest stride on, extend over
+    for stride, size in sorted(zip(map(abs, frontend.strides(out)), out.shape, strict=True)):
+        if size > 1 and stride < reach and 0 not in out.shape:
+            raise ValueError(
+                f"{argument} must not overlap itself, got strides {frontend.strides(out)} "
+                f"for shape {tuple(out.shape)}"
+            )
+        reach += stride * max(size - 1, 0)
+
+
+def extent(frontend: Frontend, array: Any) -> tuple[int, int]:
+    """Addresses of the first byte and of the one past the last."""
+    if 0 in array.shape:
+        return 0, 0
+    first = last = frontend.address(array)
+    for stride, size in zip(frontend.strides(array), array.shape, strict=True):
+        reach = stride * (size - 1)
+        first, last = first + min(reach, 0), last + max(reach, 0)
+    return first, last + int(array.itemsize)
+
+
+def overlap(frontend: Frontend, a: Any, b: Any) -> bool:
+    """Whether two arrays of a library may share memory."""
+    (first_a, last_a), (first_b, last_b) = extent(frontend, a), extent(frontend, b)
+    return frontend.device(a) == frontend.device(b) and first_a < last_b and first_b < last_a
+
+
+def copy_if_overlapping(arrays: Any, argument: str, outputs: Sequence[Any]) -> Any:
+    """The arrays themselves, or copies where writing the outputs would change them."""
+    if isinstance(arrays, (list, tuple)):
+        return [copy_if_overlapping(array, argument, outputs) for array in arrays]
+    frontend, arrays = adopt(arrays, argument)
+    shared = any(frontend.owns(out) and overlap(frontend, arrays, out) for out in outputs)
+    return frontend.copy(arrays) if shared else arrays

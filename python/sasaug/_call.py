@@ -1,0 +1,177 @@
+"""One job: the way from checked arguments to the kernels: allocate, fill in the records, run."""
+
+from __future__ import annotations
+
+import ctypes
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from ._arrays import (
+    IMAGE_TYPES,
+    MASK_TYPES,
+    ArrayBatch,
+    allocate,
+    check_pair,
+    copy_if_overlapping,
+    image_batch,
+    mask_batch,
+    overlap,
+)
+from ._checks import checked_image_type, label_bits
+from ._records import Batch, Inputs, Source
+from .plan import DeviceSamples, Plan
+
+
+@dataclass
+class PlanInputs:
+    """The values a plan is drawn from, each None, a numpy array [n] or an address on the GPU."""
+
+    settings: Any  # a record
+    ids: NDArray[np.uint64] | int | None
+    windows: NDArray[np.int32] | int | None
+    sides: NDArray[np.int32] | int | None  # the thumbnails' longer sides; None: drawn
+    strengths: NDArray[np.float32] | int | None  # of the noise; None: drawn
+
+    def record(self) -> Any:
+        return Inputs(
+            settings=self.settings,
+            ids=_per_sample(self.ids),
+            windows=_per_sample(self.windows),
+            sides=_per_sample(self.sides),
+            strengths=_per_sample(self.strengths),
+        )
+
+
+def _per_sample(values: NDArray[Any] | int | None) -> tuple[int, bool]:
+    if values is None:
+        return 0, False
+    return (values, True) if isinstance(values, int) else (_core.address(values), False)
+
+
+def batch_pair(
+    images: Any, masks: Any, channels: str | None, out: tuple[Any, Any] | None = None
+) -> tuple[ArrayBatch, ArrayBatch]:
+    """The checked images and masks; copies of those that writing ``out`` would change."""
+    if out is not None:
+        outputs = out_pair(out)
+        images = copy_if_overlapping(images, "images", outputs)
+        masks = copy_if_overlapping(masks, "masks", outputs)
+    pair = image_batch(images, channels), mask_batch(masks, channels)
+    check_pair(*pair)
+    return pair
+
+
+def out_pair(out: Any) -> tuple[Any, Any]:
+    if out is None:
+        return None, None
+    if not isinstance(out, (tuple, list)) or len(out) != 2:
+        raise TypeError(f"out must be a pair of arrays (images, masks), got {type(out).__name__}")
+    return out[0], out[1]
+
+
+def run(
+    plan: Plan,
+    images: ArrayBatch,
+    masks: ArrayBatch,
+    out: tuple[Any, Any],
+    dtype: Any,
+    channels: str | None,
+    threads: int,
+    inputs: PlanInputs | None = None,
+    write_masks: bool = True,
+) -> tuple[Any, Any]:
+    """Allocate the outputs and fill them by a checked plan, or by the one drawn from ``inputs``."""
+    out_type = images.dtype if dtype is None else checked_image_type(dtype)
+    x_name = "out[0]" if write_masks else "out"
+    x = allocate(out[0], x_name, images, plan.canvas, out_type, channels)
+    y = (
+        allocate(out[1], "out[1]", masks, plan.canvas, masks.dtype, channels)
+        if write_masks
+        else None
+    )
+    if y is not None and out[0] is not None and overlap(x.frontend, x.arrays[0], y.arrays[0]):
+        raise ValueError("out must be two arrays that share no memory, got overlapping ones")
+    launch(plan, images, masks, x, y, inputs, threads)
+    return x.arrays[0], None if y is None else y.arrays[0]
+
+
+def launch(
+    plan: Plan,
+    images: ArrayBatch | None,
+    masks: ArrayBatch,
+    x: ArrayBatch | None,
+    y: ArrayBatch | None,
+    inputs: PlanInputs | None,
+    threads: int,
+) -> None:
+    """Run the kernels on the CPU, or on the GPU's current stream. Without ``x``: draw the plan."""
+    if inputs is None and x is not None and 0 in x.arrays[0].shape:
+        return  # nothing to do; and torch puts an array of nothing at address 0, which is no array
+    labels = label_bits(plan.labels, masks.dtype)
+    sources, sources_address = _sources(images, masks)
+    on_device = isinstance(plan.stored, DeviceSamples)
+    batch = Batch(
+        n=masks.n,
+        h=plan.canvas[0],
+        w=plan.canvas[1],
+        c=1,
+        mask_bytes=MASK_TYPES[masks.dtype],
+        sources=sources_address,
+        stacked=not masks.ragged,
+        source_mask_n=masks.step,
+        plan=plan.stored.address() if on_device else _core.address(plan.stored),  # type: ignore[union-attr,arg-type]
+        plan_on_device=on_device,
+        seed=plan.seed,
+        antialias=plan.antialias,
+        per_channel=plan.per_channel,
+        salt_vs_pepper=plan.salt_vs_pepper,
+        label_count=len(labels),
+    )
+    for place, label in enumerate(labels):
+        batch.labels[place] = label
+    if images is not None and x is not None:
+        batch.c = images.c
+        batch.in_type = IMAGE_TYPES[images.dtype]
+        batch.out_type = IMAGE_TYPES[x.dtype]
+        batch.source_image_n = images.step
+        batch.images = x.frontend.address(x.arrays[0])
+        batch.image_n = x.step
+        batch.image_y, batch.image_x, batch.image_c = x.strides[0]
+    if y is not None:
+        batch.masks = y.frontend.address(y.arrays[0])
+        batch.mask_n = y.step
+        batch.mask_y, batch.mask_x, _ = y.strides[0]
+    record = None if inputs is None else inputs.record()
+    device = masks.device
+    if device is None:
+        return _core.run(batch, record, threads)
+    # choosing a device by CUDA itself would leave a context behind on the one chosen before
+    with masks.frontend.current(device):
+        _core.run_cuda(batch, record, device, masks.frontend.stream(device))
+    del sources  # kept until here
+
+
+def _sources(images: ArrayBatch | None, masks: ArrayBatch) -> tuple[Any, int]:
+    """The sources' records, one for a stacked batch, and their address."""
+    if masks.ragged:
+        table = np.zeros(masks.n, _core.SOURCE)
+        table["h"], table["w"] = np.array(masks.sizes, np.int32).T
+        table["mask"] = [masks.frontend.address(mask) for mask in masks.arrays]
+        table["mask_y"], table["mask_x"], _ = np.array(masks.strides, np.int64).T
+        if images is not None:
+            table["image"] = [images.frontend.address(image) for image in images.arrays]
+            steps = np.array(images.strides, np.int64).T
+            table["image_y"], table["image_x"], table["image_c"] = steps
+        return table, _core.address(table)
+    (h, w), (mask_y, mask_x, _) = masks.sizes[0], masks.strides[0]
+    source = Source(
+        mask=masks.frontend.address(masks.arrays[0]), h=h, w=w, mask_y=mask_y, mask_x=mask_x
+    )
+    if images is not None:
+        source.image = images.frontend.address(images.arrays[0])
+        source.image_y, source.image_x, source.image_c = images.strides[0]
+    return source, ctypes.addressof(source)

@@ -1,0 +1,324 @@
+"""One job: the settings of SAS, each checked once, and the calls that they make possible."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from ._arrays import ArrayBatch, checked_channels, mask_batch
+from ._call import PlanInputs, batch_pair, launch, out_pair, run
+from ._checks import (
+    check_canvas_area,
+    check_choice,
+    checked_canvas,
+    checked_flag,
+    checked_fraction,
+    checked_ids,
+    checked_labels,
+    checked_seed,
+    checked_thumbnail,
+    checked_windows,
+)
+from ._records import Settings
+from ._threads import resolve_threads
+from ._types import Images, Masks
+from .noise import NUMBERS, resolve
+from .plan import Plan, empty_samples
+
+
+@dataclass(frozen=True)
+class SAS:
+    """The SAS augmentation (arXiv 2503.05916, section 2.2) with its settings.
+
+    A small thumbnail of the image on a black canvas, then noise inside the mask.
+
+    Parameters
+    ----------
+    canvas : int or (int, int), optional
+        Output size in pixels, (height, width); an int is both. Default: the input's own size.
+    thumbnail : (float, float) or (int, int), optional
+        Step 1: the range of the thumbnail's longer side. Two floats of (0, 1] are fractions of S,
+        the longer side of the largest thumbnail that fits the canvas; two ints >= 1 are pixels,
+        clipped to S. Ends included. None: no resizing.
+    position : {"center", "random", "top_left"}
+        Position of the thumbnail on the canvas.
+    noise : mapping, str or None
+        Step 2: kind -> (low, high), the range of its strength; or the name of a preset ("default",
+        "scikit-image", "dali", "albumentations"). None or {}: no noise.
+    p : float
+        Probability in [0, 1] that a sample that is not small is transformed.
+    small_fraction : float
+        A sample is small when its ROI covers no more than this fraction of its image.
+    apply_to : {"large", "all"}
+        "large": small samples are never transformed.
+    labels : sequence of int, optional
+        Mask values that form the ROI (1 to 16 non-zero integers). Default: every value but 0.
+    antialias : bool
+        Widen the bilinear filter by the scale when shrinking, as Pillow does.
+    per_channel : bool
+        Draw noise for each channel. Default: the channels of a pixel share one draw.
+    salt_vs_pepper : float
+        Fraction in [0, 1] of the pixels hit by salt-and-pepper noise that become full scale.
+    channels : {"first", "last"}, optional
+        Position of the channel axis. Default: the library's convention ("last" for numpy).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If a setting breaks its rule; the message names it, the rule and the value.
+
+    Examples
+    --------
+    >>> import numpy, sasaug
+    >>> images = numpy.full((2, 64, 64), 100, numpy.uint8)
+    >>> masks = numpy.zeros((2, 64, 64), numpy.uint8)
+    >>> masks[:, 16:48, 16:48] = 1
+    >>> x, y = sasaug.SAS(p=1.0)(images, masks, seed=7)
+    >>> x.shape, x.dtype, y.dtype
+    ((2, 64, 64), dtype('uint8'), dtype('uint8'))
+    """
+
+    canvas: int | tuple[int, int] | None = None
+    thumbnail: tuple[float, float] | None = (0.25, 1.0)
+    position: str = "center"
+    noise: Mapping[str, tuple[float, float]] | str | None = "default"
+    p: float = 0.5
+    small_fraction: float = 0.03
+    apply_to: str = "large"
+    labels: Sequence[int] | None = None
+    antialias: bool = False
+    per_channel: bool = False
+    salt_vs_pepper: float = 0.5
+    channels: str | None = None
+
+    def __post_init__(self) -> None:
+        set_ = object.__setattr__
+        set_(self, "canvas", None if self.canvas is None else checked_canvas(self.canvas))
+        set_(self, "thumbnail", checked_thumbnail(self.thumbnail))
+        check_choice("position", self.position, _core.POSITIONS)
+        set_(self, "noise", resolve(self.noise))
+        set_(self, "p", checked_fraction("p", self.p))
+        set_(self, "small_fraction", checked_fraction("small_fraction", self.small_fraction))
+        check_choice("apply_to", self.apply_to, ("large", "all"))
+        set_(self, "labels", checked_labels(self.labels))
+        for name in ("antialias", "per_channel"):
+            set_(self, name, checked_flag(name, getattr(self, name)))
+        set_(self, "salt_vs_pepper", checked_fraction("salt_vs_pepper", self.salt_vs_pepper))
+        checked_channels(self.channels)
+        set_(self, "_record", self._as_record())
+
+    def _as_record(self) -> Any:
+        """The settings that plans are drawn by, as C++ reads them."""
+        assert isinstance(self.noise, dict)
+        record = Settings(
+            small_fraction=self.small_fraction,
+            p=self.p,
+            apply_to_all=self.apply_to == "all",
+            resize=self.thumbnail is not None,
+            position=_core.POSITIONS[self.position],
+            noise_count=len(self.noise),
+        )
+        if self.thumbnail is not None:
+            record.side_low, record.side_high = self.thumbnail
+            record.fractions = isinstance(self.thumbnail[0], float)
+        for place, (kind, (low, high)) in enumerate(self.noise.items()):
+            record.noises[place] = NUMBERS[kind]
+            record.strength_low[place], record.strength_high[place] = low, high
+        return record
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _with_settings, (type(self), {f.name: getattr(self, f.name) for f in fields(self)})
+
+    def changed(self) -> dict[str, Any]:
+        """Return the settings that differ from the defaults.
+
+        Examples
+        --------
+        >>> import sasaug
+        >>> sasaug.SAS(canvas=256, noise="default").changed()
+        {'canvas': (256, 256)}
+        """
+        mine, default = asdict(self), asdict(SAS())
+        return {name: value for name, value in mine.items() if value != default[name]}
+
+    def __hash__(self) -> int:
+        return hash(self.to_json())
+
+    def to_json(self) -> str:
+        """Return the settings as one JSON object.
+
+        Examples
+        --------
+        >>> import sasaug
+        >>> settings = sasaug.SAS(canvas=256, noise="dali")
+        >>> sasaug.SAS.from_json(settings.to_json()) == settings
+        True
+        """
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> SAS:
+        """Read what :meth:`to_json` wrote.
+
+        Raises
+        ------
+        ValueError
+            If the text is not valid JSON, names an unknown setting, or a setting is out of range.
+        """
+        settings = json.loads(text)
+        if not isinstance(settings, dict) or not settings.keys() <= {f.name for f in fields(cls)}:
+            raise ValueError(
+                f"text must be settings as SAS.to_json writes them, got {text[:200]!r}"
+            )
+        for name in ("canvas", "thumbnail", "labels"):
+            if isinstance(settings.get(name), list):
+                settings[name] = tuple(settings[name])
+        return cls(**settings)
+
+    def plan(
+        self,
+        masks: Any,
+        *,
+        seed: Any = None,
+        ids: ArrayLike | None = None,
+        windows: ArrayLike | None = None,
+        num_threads: int | None = None,
+    ) -> Plan:
+        """Draw the plan: what will be done to each sample. No pixels are touched.
+
+        Parameters
+        ----------
+        masks, seed, ids, windows, num_threads
+            As in :meth:`__call__`.
+
+        Returns
+        -------
+        Plan
+            One row per sample, for :func:`sasaug.apply`.
+
+        Raises
+        ------
+        ValueError, TypeError
+            The message names the argument, the rule and the value.
+
+        Examples
+        --------
+        >>> import numpy, sasaug
+        >>> plan = sasaug.SAS(p=1.0).plan(numpy.ones((3, 64, 64), bool), seed=7)
+        >>> len(plan), plan.seed, plan.canvas
+        (3, 7, (64, 64))
+        """
+        batch = mask_batch(masks, self.channels)
+        threads = resolve_threads(num_threads)
+        plan, inputs = self._drawing(batch, seed, ids, windows)
+        launch(plan, None, batch, None, None, inputs, threads)
+        return plan
+
+    def __call__(
+        self,
+        images: Images | Sequence[Images],
+        masks: Masks | Sequence[Masks],
+        *,
+        seed: Any = None,
+        ids: ArrayLike | None = None,
+        windows: ArrayLike | None = None,
+        out: tuple[Images, Masks] | None = None,
+        dtype: Any = None,
+        num_threads: int | None = None,
+    ) -> tuple[Images, Masks]:
+        """Augment a batch of images and their masks.
+
+        Parameters
+        ----------
+        images : array [h w], [n h w], [n h w c] or [n c h w]; or a list
+            uint8 and uint16 of their full range, float16 and float32 of [0, 1]; 1 to 4 channels.
+            A list of arrays [h w], [h w c] or [c h w] may be of different sizes (set ``canvas``).
+        masks : array or list
+            bool or any integer type, of the images' sizes; 0 is background.
+        seed : int or generator, optional
+            In [0, 2^64); or drawn from a ``numpy.random.Generator`` (``torch.Generator`` for
+            tensors). Default: drawn from the operating system (torch's own generator for tensors);
+            ``plan`` tells which.
+        ids : int or array [n], optional
+            Sample ids in [0, 2^64), such as ``epoch * len(dataset) + index``. Default: 0..n-1.
+        windows : array [4] or [n 4] of int, optional
+            Ultrasound window (x, y, width, height) in pixels of each image. Default: all of it.
+        out : pair of arrays, optional
+            Filled and returned, instead of new arrays.
+        dtype : optional
+            Image type of the output; values are scaled from the one's range to the other's.
+        num_threads : int, optional
+            Threads at most; default: :func:`sasaug.get_num_threads`.
+
+        Returns
+        -------
+        images, masks : array [h w], [n h w], [n h w c] or [n c h w], on the canvas
+            New arrays of the same library and types.
+
+        Raises
+        ------
+        ValueError, TypeError
+            Before anything is written; the message names the argument, the rule and the value.
+
+        Examples
+        --------
+        >>> import numpy, sasaug
+        >>> images = [numpy.full((48, 64), 100, numpy.uint8), numpy.full((80, 60), 9, numpy.uint8)]
+        >>> masks = [image > 0 for image in images]
+        >>> x, y = sasaug.SAS(canvas=32)(images, masks, seed=7, ids=[5, 6])
+        >>> x.shape, y.dtype
+        ((2, 32, 32), dtype('bool'))
+        """
+        threads = resolve_threads(num_threads)
+        x, y = batch_pair(images, masks, self.channels, out)
+        plan, inputs = self._drawing(y, seed, ids, windows)
+        return run(plan, x, y, out_pair(out), dtype, self.channels, threads, inputs)
+
+    def _drawing(
+        self,
+        masks: ArrayBatch,
+        seed: Any,
+        ids: Any,
+        windows: Any,
+        sides: NDArray[np.int32] | int | None = None,
+        strengths: NDArray[np.float32] | int | None = None,
+    ) -> tuple[Plan, PlanInputs]:
+        """A plan for checked masks, its samples still to be drawn, and the values they depend on.
+
+        ``sides`` [n] are the thumbnails' longer sides and ``strengths`` [n] those of the noise, if
+        they are not to be drawn.
+        """
+        canvas = self.canvas or masks.common_size()
+        if canvas is None:
+            raise ValueError(
+                "canvas must be given for a list of images of different sizes, got None"
+            )
+        assert isinstance(canvas, tuple)
+        check_canvas_area(canvas)
+        inputs = PlanInputs(
+            self._record,  # type: ignore[attr-defined]  # set by __post_init__, not a setting
+            checked_ids(ids, masks),
+            checked_windows(windows, masks),
+            sides,
+            strengths,
+        )
+        plan = Plan(
+            samples=empty_samples(masks, canvas),  # type: ignore[arg-type]  # or on the device
+            seed=checked_seed(seed, masks.frontend),
+            canvas=canvas,
+            antialias=self.antialias,
+            per_channel=self.per_channel,
+            salt_vs_pepper=self.salt_vs_pepper,
+            labels=None if self.labels is None else tuple(self.labels),
+        )
+        return plan, inputs
+
+
+def _with_settings(kind: type[SAS], settings: dict[str, Any]) -> SAS:
+    return kind(**settings)
