@@ -23,15 +23,16 @@ std::optional<PlanInputs> inputs_from(const py::object& inputs) {
 }
 
 // Draws `batch.plan` where there are inputs, and fills the images and masks where there are any.
-void run(const py::object& batch_record, const py::object& inputs_record, int num_threads) {
+// Returns the first sample whose values are not of the value range's unit, or -1.
+int64_t run(const py::object& batch_record, const py::object& inputs_record, int num_threads) {
   const Batch batch = record_from<Batch>(batch_record);
   const std::optional<PlanInputs> inputs = inputs_from(inputs_record);
   const py::gil_scoped_release release;
   if (!batch.images) {
     plan_cpu(batch, *inputs, num_threads);
-  } else {
-    sas_cpu(batch, inputs ? &*inputs : nullptr, num_threads);
+    return -1;
   }
+  return sas_cpu(batch, inputs ? &*inputs : nullptr, num_threads);
 }
 
 void run_cuda(const py::object& batch_record, const py::object& inputs_record, int device,

@@ -62,6 +62,16 @@ class Case:
         return aug.plan(self.masks, seed=self.seed, ids=self.ids, windows=self.windows)
 
 
+def value_range(draw: st.DrawFn, dtype: str) -> tuple[float, float] | None:
+    """Black and full scale that the images' type can hold; often the default."""
+    if draw(st.booleans()):
+        return None
+    if dtype.startswith("u"):
+        low, high = sorted(draw(st.sets(st.integers(0, full_scale(dtype)), min_size=2, max_size=2)))
+        return low, high
+    return draw(st.sampled_from([(0, 255), (-3.0, 3.0), (0.25, 0.75), (-0.1, 1e4), (0, 1)]))
+
+
 @st.composite
 def cases(draw: st.DrawFn, most: int = 70, wild: bool = True) -> Case:
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
@@ -95,6 +105,8 @@ def cases(draw: st.DrawFn, most: int = 70, wild: bool = True) -> Case:
         "antialias": draw(st.booleans()),
         "per_channel": draw(st.booleans()),
         "salt_vs_pepper": draw(st.sampled_from([0.0, 0.5, 1.0])),
+        "value_range": value_range(draw, dtype),
+        "check_values": False,  # the images are wild
     }
     return Case(
         images=image(rng, (n, h, w, c), dtype, wild),

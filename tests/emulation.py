@@ -22,7 +22,7 @@ from sasaug import _frontends
 ROOT = Path(__file__).resolve().parents[1]
 UNITS = [
     ROOT / "csrc" / f"{name}.cpp"
-    for name in ("bindings", "cpu/schedule", "cpu/loops", "cpu/scalar")
+    for name in ("bindings", "cpu/pool", "cpu/schedule", "cpu/loops", "cpu/scalar")
 ]
 UNITS.append(ROOT / "tests" / "emulated_cuda.cpp")
 

@@ -181,7 +181,7 @@ def test_strengths(face: Face, kind):
     with pytest.raises(TypeError, match=f"{argument} must be a number"):
         function(X, Y, "strong", seed=0)
     for wrong in ({}, {argument: 1, "other": 2}, {"other": 1}):
-        with pytest.raises(TypeError, match=f"takes images, masks, {argument}"):
+        with pytest.raises(TypeError, match=f"expects images, masks and {argument}; got"):
             function(X, Y, **wrong)
 
 

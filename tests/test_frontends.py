@@ -34,9 +34,9 @@ def refused(error, message: str, images, masks, **options) -> None:
 @given(case=cases())
 def test_plans_of_one_library_are_for_all(face: Face, case: Case):
     theirs, ours = case.plan(face), case.plan()
-    expected = sasaug.apply(ours, case.images, case.masks, dtype=case.dtype)
-    there = face.apply(ours, case.images, case.masks, dtype=case.dtype)
-    here = sasaug.apply(theirs, case.images, case.masks, dtype=case.dtype)
+    expected = sasaug.apply(ours, case.images, case.masks, dtype=case.dtype, check_values=False)
+    there = face.apply(ours, case.images, case.masks, dtype=case.dtype, check_values=False)
+    here = sasaug.apply(theirs, case.images, case.masks, dtype=case.dtype, check_values=False)
     assert theirs == ours
     for got in (there, here):
         assert same_bytes(got[0], expected[0]) and same_bytes(got[1], expected[1])

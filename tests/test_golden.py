@@ -42,6 +42,15 @@ def results(face: Any = sasaug) -> dict[str, list[str]]:
             strength = KINDS[kind]["usual"][1]
             noisy = getattr(face, kind)(image, mask, strength, seed=2025, ids=3 * 2**40)
             out[f"{kind} {dtype}"] = lines(noisy)
+        limits = (0, full_scale(dtype) // 16) if dtype.startswith("u") else (-0.25, 2.0)
+        for kind in sasaug.PRESETS["default"]:
+            strength = KINDS[kind]["usual"][1]
+            noisy = getattr(face, kind)(
+                image, mask, strength, seed=2025, value_range=limits, check_values=False
+            )
+            out[f"{kind} {dtype} value_range={limits}"] = lines(noisy)
+        x, _ = face.thumbnail(image, mask, 6, canvas=(5, 8), value_range=(1, 2))
+        out[f"thumbnail {dtype} value_range=(1, 2)"] = lines(x)
         for antialias in (False, True):
             x, y = face.thumbnail(image, mask, 6, canvas=(5, 8), antialias=antialias)
             out[f"thumbnail {dtype} antialias={antialias}"] = lines(x) + lines(y)

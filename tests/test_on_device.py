@@ -155,7 +155,9 @@ def test_plans_for_another_device_are_read(gpu: Face):
 
 @given(case=cases())
 def test_values_on_the_gpu_give_the_bytes_of_those_on_the_host(gpu: Face, case: Case):
-    expected = sasaug.apply(case.plan(), case.images, case.masks, dtype=case.dtype)
+    expected = sasaug.apply(
+        case.plan(), case.images, case.masks, dtype=case.dtype, check_values=False
+    )
     aug, windows = gpu.SAS(**case.settings), case.windows
     if windows is not None:
         windows = gpu.to(windows.astype(np.int32))

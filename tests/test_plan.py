@@ -144,8 +144,8 @@ def test_plan_from_json_replays_the_bytes(face: Face, case: Case):
     again = Plan.from_json(plan.to_json())
     assert again == plan
     assert again.samples.tobytes() == plan.samples.tobytes()
-    first = face.apply(plan, case.images, case.masks, dtype=case.dtype)
-    second = face.apply(again, case.images, case.masks, dtype=case.dtype)
+    first = face.apply(plan, case.images, case.masks, dtype=case.dtype, check_values=False)
+    second = face.apply(again, case.images, case.masks, dtype=case.dtype, check_values=False)
     assert same_bytes(first[0], second[0]) and same_bytes(first[1], second[1])
     json.loads(plan.to_json())
 
@@ -157,7 +157,9 @@ def test_calling_is_planning_and_applying(face: Face, case: Case):
         case.images, case.masks, seed=case.seed, ids=case.ids, windows=case.windows,
         dtype=case.dtype,
     )  # fmt: skip
-    a, b = face.apply(case.plan(face), case.images, case.masks, dtype=case.dtype)
+    a, b = face.apply(
+        case.plan(face), case.images, case.masks, dtype=case.dtype, check_values=False
+    )
     assert same_bytes(x, a) and same_bytes(y, b)
 
 

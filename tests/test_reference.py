@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,7 @@ def test_plan_is_the_references(face: Face, case: Case):
     settings = {
         k: v
         for k, v in case.settings.items()
-        if k not in ("antialias", "per_channel", "salt_vs_pepper", "noise")
+        if k in inspect.signature(reference.plan).parameters and k != "noise"
     }
     expected = reference.plan(
         case.masks,
@@ -65,7 +66,7 @@ def test_the_cases_are_worth_their_time():
     @settings(max_examples=300)
     def count(case: Case):
         plan = case.plan()
-        roi = sasaug.apply(plan, case.images, case.masks)[1] != 0
+        roi = sasaug.apply(plan, case.images, case.masks, check_values=False)[1] != 0
         noisy.append(int((roi & (plan.samples["noise"] >= 0)[:, None, None]).sum()))
 
     count()
@@ -76,7 +77,7 @@ def test_the_cases_are_worth_their_time():
 @settings(max_examples=150)
 def test_kernels_give_the_references_bits(face: Face, case: Case):
     plan = case.plan(face)
-    x, y = face.apply(plan, case.images, case.masks, dtype=case.dtype)
+    x, y = face.apply(plan, case.images, case.masks, dtype=case.dtype, check_values=False)
     if not len(plan):
         assert x.shape == (0, *plan.canvas, case.images.shape[-1])
         return

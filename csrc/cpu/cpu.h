@@ -21,7 +21,8 @@ void use_instruction_set(const std::string& name);
 void plan_cpu(const Batch& batch, const PlanInputs& inputs, int num_threads);
 
 // Fills batch.images and batch.masks; `inputs` draws the batch's plan on the way, or is null where
-// it is drawn.
-void sas_cpu(const Batch& batch, const PlanInputs* inputs, int num_threads);
+// it is drawn. With batch.check_values returns the first sample of which pixels that get noise are
+// not of the value range's unit, or -1.
+int64_t sas_cpu(const Batch& batch, const PlanInputs* inputs, int num_threads);
 
 }  // namespace sasaug

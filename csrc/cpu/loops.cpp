@@ -36,12 +36,20 @@ class SampleRows {
         step(values_per_pixel(batch, source)),
         window(batch, p, source, step, scratch) {
     planes = b.c / step;
-    images = b.images + s * b.image_n;
+    images = b.images ? b.images + s * b.image_n : nullptr;
+    black = black_bits(b);
     masks = b.masks ? b.masks + s * b.mask_n : nullptr;
     covered = p.thumbnail.width == b.w && p.thumbnail.height == b.h;
   }
 
-  void bands(int32_t first, int32_t last) {
+  // Whether all values that get noise are of the range's unit, where that is checked.
+  bool bands(int32_t first, int32_t last) {
+    if (images || p.noise >= 0) fill_bands(first, last);
+    return fits;
+  }
+
+ private:
+  void fill_bands(int32_t first, int32_t last) {
     if (window.unchanged() && covered && p.noise < 0 && copy_bands(first, last)) return;
     fill_scratch();
     const int32_t top = p.thumbnail.y / kBandRows;
@@ -54,7 +62,6 @@ class SampleRows {
     for (; number < last; ++number) fill_band(number);
   }
 
- private:
   void fill_scratch() {
     window.fill_tables();
     // columns beside the thumbnail are never in the ROI, nor those past the canvas
@@ -72,7 +79,7 @@ class SampleRows {
     const bool images_dense = b.image_x == step * pixel && source.image_x == step * pixel &&
                               (step == 1 || b.image_c == pixel);
     const bool masks_dense = !masks || (b.mask_x == b.mask_bytes && source.mask_x == b.mask_bytes);
-    if (!images_dense || !masks_dense) return false;
+    if (!images || !images_dense || !masks_dense) return false;
     for (int32_t k = 0; k < planes; ++k) {
       copy_rows(images + k * b.image_c + y0 * b.image_y, b.image_y, window.image_row(k, y0),
                 source.image_y, row, count);
@@ -101,17 +108,18 @@ class SampleRows {
     const bool images_dense = b.image_x == step * pixel && b.image_y == b.w * b.image_x &&
                               (step == 1 || b.image_c == pixel);
     const bool masks_dense = !masks || (b.mask_x == b.mask_bytes && b.mask_y == b.w * b.mask_x);
+    if (!images) return true;
     if (!images_dense || !masks_dense) return false;
     if (count <= 0) return true;
     for (int32_t k = 0; k < planes; ++k) {
-      memset(images + y0 * b.image_y + k * b.image_c, 0, static_cast<size_t>(count * b.image_y));
+      blacken(images + y0 * b.image_y + k * b.image_c, count * b.image_y);
     }
     if (masks) memset(masks + y0 * b.mask_y, 0, static_cast<size_t>(count * b.mask_y));
     return true;
   }
 
   void fill_band(int32_t number) {
-    fetch_ahead(number + 1);
+    if (images) fetch_ahead(number + 1);
     band = band_of(b, p.thumbnail, number);
     with_label(b.mask_bytes, [&](auto tag) { mask_band<decltype(tag)>(); });
     with_pixel(b.out_type, [&](auto tag) { image_band<decltype(tag)>(); });
@@ -154,7 +162,7 @@ class SampleRows {
   void mask_band() {
     Label* row[kBandRows];
     for (int32_t r = 0; r < kBandRows; ++r) row[r] = mask_row<Label>(r);
-    clear(row, 1);
+    clear(row, 1, false);
     noisy_band = band.inside && window.pick_labels(band, row) && p.noise >= 0;
     for (int32_t r = 0; r < band.rows; ++r) {
       if (noisy_band) fill_roi_row(row[r], r);
@@ -191,12 +199,13 @@ class SampleRows {
     Out* row[kMaxChannels][kBandRows];
     for (int32_t k = 0; k < planes; ++k) {
       for (int32_t r = 0; r < kBandRows; ++r) row[k][r] = image_row<Out>(k, r);
-      clear(row[k], step);
+      clear(row[k], step, true);
       if (band.inside) {
         with_pixel(b.in_type, [&](auto tag) { window.resize<decltype(tag)>(band, k, row[k]); });
       }
     }
-    if (noisy_band) add_noise(row);
+    if (noisy_band) fits &= add_noise(row);
+    if (!images) return;
     for (int32_t k = 0; k < planes; ++k) {
       for (int32_t r = 0; r < band.rows; ++r) {
         if (reinterpret_cast<char*>(row[k][r]) != scratch.image_row[k][r]) continue;
@@ -211,16 +220,18 @@ class SampleRows {
   }
 
   template <class Out>
-  void add_noise(Out* (*row)[kBandRows]) const {
+  bool add_noise(Out* (*row)[kBandRows]) const {
+    bool all_fit = true;
     const NoiseRows noise{b, p, band.number, band.rows, step, scratch.roi, scratch.roi_any};
-    Noises::visit(p.noise, [&](auto kind) { noise.add<decltype(kind)>(row); });
+    Noises::visit(p.noise, [&](auto kind) { all_fit = noise.add<decltype(kind)>(row); });
+    return all_fit;
   }
 
   template <class Out>
   Out* image_row(int32_t plane, int32_t r) {
     constexpr int64_t bytes = sizeof(Out);
-    char* place = images + (band.first_row + r) * b.image_y + plane * b.image_c;
-    const bool direct = r < band.rows && b.image_x == step * bytes &&
+    char* place = images ? images + (band.first_row + r) * b.image_y + plane * b.image_c : nullptr;
+    const bool direct = place && r < band.rows && b.image_x == step * bytes &&
                         (step == 1 || b.image_c == bytes) && aligned(place, bytes);
     return reinterpret_cast<Out*>(direct ? place : scratch.image_row[plane][r]);
   }
@@ -228,7 +239,7 @@ class SampleRows {
   // Black wherever the thumbnail will not be; what it covers may be cleared too, it is in the
   // cache.
   template <class T>
-  void clear(T** row, int64_t per_pixel) const {
+  void clear(T** row, int64_t per_pixel, bool to_black) const {
     if (covered && band.inside) return;
     const int64_t width = b.w * per_pixel;
     bool neighbours = true;
@@ -236,7 +247,24 @@ class SampleRows {
     const int32_t pieces = neighbours ? 1 : band.rows;
     const int64_t values = neighbours ? band.rows * width : width;
     for (int32_t r = 0; r < pieces; ++r) {
-      memset(static_cast<void*>(row[r]), 0, static_cast<size_t>(values) * sizeof(T));
+      const int64_t bytes = values * static_cast<int64_t>(sizeof(T));
+      if (to_black) {
+        blacken(reinterpret_cast<char*>(row[r]), bytes);
+      } else {
+        memset(static_cast<void*>(row[r]), 0, static_cast<size_t>(bytes));
+      }
+    }
+  }
+
+  // Pixels of the output's type set to the range's low end.
+  void blacken(char* to, int64_t bytes) const {
+    if (black == 0) {
+      memset(to, 0, static_cast<size_t>(bytes));
+      return;
+    }
+    const int64_t size = pixel_bytes(b.out_type);
+    for (int64_t at = 0; at < bytes; at += size) {
+      memcpy(to + at, &black, static_cast<size_t>(size));
     }
   }
 
@@ -247,8 +275,9 @@ class SampleRows {
   Scratch scratch;
   int32_t step, planes;
   ResizeRows window;
-  char *images, *masks;
-  bool covered;
+  char *images, *masks;  // of the sample; null: nothing is written
+  uint32_t black;        // as it is stored, in the lower bytes
+  bool covered, fits = true;
 
   Band band{};
   bool noisy_band = false;  // whether noise is due there: then scratch.roi says where
@@ -285,8 +314,8 @@ size_t scratch_bytes(const Batch& b) {
   return arena.bytes();
 }
 
-void rows(const Batch& b, int64_t s, int32_t first_band, int32_t last_band, char* scratch) {
-  SampleRows(b, s, scratch).bands(first_band, last_band);
+bool rows(const Batch& b, int64_t s, int32_t first_band, int32_t last_band, char* scratch) {
+  return SampleRows(b, s, scratch).bands(first_band, last_band);
 }
 
 }  // namespace

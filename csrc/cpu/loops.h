@@ -15,8 +15,9 @@ struct CpuLoops {
                       const uint64_t* labels, int64_t enough);
   // Bytes of scratch memory that `rows` needs for any sample of the batch.
   size_t (*scratch_bytes)(const Batch&);
-  // Writes canvas rows [4 * first_band, 4 * last_band) of sample s.
-  void (*rows)(const Batch&, int64_t s, int32_t first_band, int32_t last_band, char* scratch);
+  // Writes canvas rows [4 * first_band, 4 * last_band) of sample s; nothing where batch.images is
+  // null. With check_values returns whether all pixels that get noise are of the range's unit.
+  bool (*rows)(const Batch&, int64_t s, int32_t first_band, int32_t last_band, char* scratch);
 };
 
 namespace scalar {  // scalar.cpp

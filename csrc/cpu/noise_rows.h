@@ -17,9 +17,17 @@ struct NoiseRows {
   uint8_t* const* roi;  // four rows of [canvas width] 0 or 1
   uint8_t* any;         // [canvas width + kLanes], for this to fill; zero beside the thumbnail
 
-  // row[channel][r], or row[0][r] where a row holds all channels.
+  // row[channel][r], or row[0][r] where a row holds all channels. Returns whether all values that
+  // get noise are of the range's unit, if that is asked for.
   template <class Kind, class T>
-  void add(T* (*row)[kBandRows]) const {
+  bool add(T* (*row)[kBandRows]) const {
+    return is_default<T>(b.out_range) ? add_in<Kind, T, true>(row) : add_in<Kind, T, false>(row);
+  }
+
+  template <class Kind, class T, bool kDefault>
+  bool add_in(T* (*row)[kBandRows]) const {
+    const bool checked = b.check_values && !Pixel<T>::integer;
+    bool fits = true;
     const int32_t left = p.thumbnail.x, right = left + p.thumbnail.width;
     unite(left, right);
     const Noise noise{p.strength, b.salt_vs_pepper};
@@ -33,10 +41,22 @@ struct NoiseRows {
         }
         for (int32_t r = 0; r < rows; ++r) {
           T* pixels = (step == 1 ? row[channel][r] : row[0][r] + channel) + int64_t{x} * step;
-          blend<Kind>(pixels, roi[r] + x, count, Random{n[r], word[r]}, noise);
+          if (checked) fits &= all_fit(pixels, roi[r] + x, count);
+          blend<Kind, T, kDefault>(pixels, roi[r] + x, count, Random{n[r], word[r]}, noise);
         }
       }
     }
+    return fits;
+  }
+
+  template <class T>
+  bool all_fit(const T* pixels, const uint8_t* in_roi, int32_t count) const {
+    int32_t outside = 0;
+    for (int i = 0; i < count; ++i) {
+      const bool far = far_outside(Pixel<T>::load(pixels[i * step]), b.out_range);
+      outside |= far ? in_roi[i] : 0;
+    }
+    return outside == 0;
   }
 
   void unite(int32_t left, int32_t right) const {
@@ -75,22 +95,24 @@ struct NoiseRows {
     }
   }
 
-  template <class Kind, class T>
+  template <class Kind, class T, bool kDefault>
   void blend(T* pixels, const uint8_t* in_roi, int32_t count, Random random, Noise noise) const {
-    if (step == 1 && count == kLanes) return blend_lanes<Kind>(pixels, in_roi, random, noise);
+    if (step == 1 && count == kLanes) {
+      return blend_lanes<Kind, T, kDefault>(pixels, in_roi, random, noise);
+    }
     T lanes[kLanes];
     for (int i = 0; i < kLanes; ++i) lanes[i] = i < count ? pixels[i * step] : T{};
-    noisy<Kind, T, kLanes>(lanes, lanes, random, noise);
+    noisy<Kind, T, kLanes, kDefault>(lanes, lanes, random, noise, b.out_range);
     for (int i = 0; i < count; ++i) {
       if (in_roi[i]) pixels[i * step] = lanes[i];
     }
   }
 
-  template <class Kind, class T>
-  static void blend_lanes(T* __restrict pixels, const uint8_t* __restrict in_roi, Random random,
-                          Noise noise) {
+  template <class Kind, class T, bool kDefault>
+  void blend_lanes(T* __restrict pixels, const uint8_t* __restrict in_roi, Random random,
+                   Noise noise) const {
     T after[kLanes];
-    noisy<Kind, T, kLanes>(pixels, after, random, noise);
+    noisy<Kind, T, kLanes, kDefault>(pixels, after, random, noise, b.out_range);
     for (int i = 0; i < kLanes; ++i) pixels[i] = in_roi[i] ? after[i] : pixels[i];
   }
 };

@@ -175,7 +175,7 @@ class ResizeRows {
       lerp_columns<In>(scratch.columns, scratch.first, scratch.weight4, step, width,
                        scratch.resized);
     }
-    store_values<In>(reinterpret_cast<const float*>(scratch.resized), width * kBandRows,
+    store_values<In>(reinterpret_cast<const float*>(scratch.resized), width * kBandRows, b,
                      reinterpret_cast<Out*>(scratch.small));
     separate_used(band, reinterpret_cast<const Column<Out>*>(scratch.small), width, t.x * step,
                   row);
@@ -191,7 +191,7 @@ class ResizeRows {
       if (!band.used[r]) continue;
       const Bilinear at = bilinear(band.thumbnail_row[r], p.window.height, t.height);
       lerp_picked_row<In>(loaded_row<In>(plane, at.first, 0), loaded_row<In>(plane, at.second, 1),
-                          at.weight, scratch.picks, width,
+                          at.weight, scratch.picks, width, b,
                           reinterpret_cast<float*>(scratch.resized), row[r] + t.x * step);
     }
   }

@@ -104,8 +104,15 @@ void lerp_columns(const Four* __restrict from, const int64_t* __restrict offset,
 }
 
 template <class In, class Out>
-void store_values(const float* __restrict from, int64_t count, Out* __restrict to) {
-  for (int64_t i = 0; i < count; ++i) to[i] = Pixel<Out>::store(rescale<In, Out>(from[i]));
+void store_values(const float* __restrict from, int64_t count, const Batch& b, Out* __restrict to) {
+  if (is_default<In>(b.in_range)) {  // the same for other ranges of floats, which stay
+    for (int64_t i = 0; i < count; ++i) {
+      to[i] = Pixel<Out>::store(rescale(from[i], Pixel<In>::full, Pixel<Out>::full));
+    }
+    return;
+  }
+  const ValueRange in = b.in_range, out = b.out_range;
+  for (int64_t i = 0; i < count; ++i) to[i] = Pixel<Out>::store(rescale(from[i], in, out));
 }
 
 template <class Label>

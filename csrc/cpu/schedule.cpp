@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <atomic>
-#include <cfenv>
 #include <cstdlib>
-#include <exception>
 #include <memory>
 #include <stdexcept>
-#include <thread>
 
 #include "cpu/cpu.h"
 #include "cpu/loops.h"
+#include "cpu/pool.h"
 
 namespace sasaug {
 namespace {
@@ -50,43 +48,8 @@ std::atomic<const CpuLoops*>& chosen() {
   return loops;
 }
 
-// The caller's rounding mode or flush-to-zero must not reach the arithmetic, nor ours the caller.
-class DefaultFloatEnvironment {
- public:
-  DefaultFloatEnvironment() {
-    std::fegetenv(&saved);
-    std::fesetenv(FE_DFL_ENV);
-  }
-  ~DefaultFloatEnvironment() { std::fesetenv(&saved); }
-  DefaultFloatEnvironment(const DefaultFloatEnvironment&) = delete;
-  DefaultFloatEnvironment& operator=(const DefaultFloatEnvironment&) = delete;
-
- private:
-  std::fenv_t saved;
-};
-
-// Runs work(task, worker) for every task. Threads live for one call: nothing is left that a fork
-// could break, and starting one costs some 20 microseconds.
-template <class Work>
-void run_tasks(int64_t tasks, int workers, Work work) {
-  std::atomic<int64_t> next{0};
-  auto loop = [&](int worker) {
-    const DefaultFloatEnvironment environment;
-    for (int64_t task = next++; task < tasks; task = next++) work(task, worker);
-  };
-  std::vector<std::thread> threads;
-  threads.reserve(static_cast<size_t>(workers - 1));
-  try {
-    for (int worker = 1; worker < workers; ++worker) threads.emplace_back(loop, worker);
-  } catch (const std::exception&) {
-    // no further thread to be had: those running, and this one, do the work
-  }
-  loop(0);
-  for (std::thread& thread : threads) thread.join();
-}
-
 int workers_for(int64_t tasks, int64_t pixels, int num_threads) {
-  constexpr int64_t kPixelsPerThread = 1 << 15;  // some 50 microseconds: worth a thread's start
+  constexpr int64_t kPixelsPerThread = 1 << 14;  // some 20 microseconds: worth waking a thread
   int64_t workers = pixels / kPixelsPerThread;
   workers = workers < tasks ? workers : tasks;
   workers = workers < num_threads ? workers : num_threads;
@@ -128,7 +91,10 @@ void plan_cpu(const Batch& batch, const PlanInputs& inputs, int num_threads) {
             [&](int64_t s, int) { draw_one(*loops, batch, inputs, s); });
 }
 
-void sas_cpu(const Batch& batch, const PlanInputs* inputs, int num_threads) {
+namespace {
+
+// sas_cpu without its first pass.
+int64_t fill(const Batch& batch, const PlanInputs* inputs, int num_threads) {
   const CpuLoops* loops = chosen();
   const int32_t bands = (batch.h + kBandRows - 1) / kBandRows;
   const int64_t pixels = batch.n * batch.h * int64_t{batch.w} * batch.c;
@@ -147,13 +113,32 @@ void sas_cpu(const Batch& batch, const PlanInputs* inputs, int num_threads) {
   char* scratch = memory.get();
   scratch += (64 - reinterpret_cast<uintptr_t>(scratch) % 64) % 64;
 
+  std::atomic<int64_t> first_unfit{batch.n};
   run_tasks(batch.n * parts, workers, [&](int64_t task, int worker) {
     const int64_t s = task / parts, part = task % parts;
     if (together) draw_one(*loops, batch, *inputs, s);
-    loops->rows(batch, s, static_cast<int32_t>(bands * part / parts),
-                static_cast<int32_t>(bands * (part + 1) / parts),
-                scratch + bytes * static_cast<size_t>(worker));
+    const bool fits = loops->rows(batch, s, static_cast<int32_t>(bands * part / parts),
+                                  static_cast<int32_t>(bands * (part + 1) / parts),
+                                  scratch + bytes * static_cast<size_t>(worker));
+    for (int64_t before = first_unfit; !fits && s < before;) {
+      if (first_unfit.compare_exchange_weak(before, s)) break;
+    }
   });
+  return first_unfit < batch.n ? first_unfit.load() : -1;
+}
+
+}  // namespace
+
+int64_t sas_cpu(const Batch& batch, const PlanInputs* inputs, int num_threads) {
+  if (!batch.check_first) return fill(batch, inputs, num_threads);
+  if (inputs) plan_cpu(batch, *inputs, num_threads);
+  Batch dry = batch;
+  dry.images = dry.masks = nullptr;
+  const int64_t unfit = fill(dry, nullptr, num_threads);
+  if (unfit >= 0) return unfit;
+  Batch checked = batch;
+  checked.check_values = false;
+  return fill(checked, nullptr, num_threads);
 }
 
 }  // namespace sasaug

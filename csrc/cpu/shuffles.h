@@ -183,7 +183,7 @@ inline bool plan_picks<float>(const int64_t* first, const Four* weight, int64_t 
 // One row of results from two of the window; `values` [width] is for types that are no bytes.
 template <class In, class Out, class Value>
 void lerp_picked_row(const Value* upper, const Value* lower, float weight, const Pick* at,
-                     int64_t width, float* values, Out* to) {
+                     int64_t width, const Batch& b, float* values, Out* to) {
   const Values weights = Values{} + weight;
   int64_t start = 0;
   if constexpr (sizeof(Value) == 1 && sizeof(Out) == 1) {
@@ -208,7 +208,7 @@ void lerp_picked_row(const Value* upper, const Value* lower, float weight, const
       const Values v = lerp_picked(upper, lower, weights, *at);
       memcpy(values + group_start(start, kPicked, width), &v, sizeof v);
     }
-    store_values<In>(values, width, to);
+    store_values<In>(values, width, b, to);
   }
 }
 

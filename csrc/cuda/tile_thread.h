@@ -38,12 +38,6 @@ struct Tables {
 
 inline namespace SASAUG_VARIANT {
 
-SASAUG_HD float full_scale(PixelType type) {
-  float full = 1.0f;
-  with_pixel(type, [&](auto tag) { full = Pixel<decltype(tag)>::full; });
-  return full;
-}
-
 template <class T>
 SASAUG_HD void store(char* to, T value, bool aligned) {
   if (aligned) {
@@ -65,6 +59,7 @@ class TileThread {
     if (f.touched && !(within && f.copied && f.p.noise < 0)) return false;
     const int64_t in = pixel_bytes(b.in_type), out = pixel_bytes(b.out_type), per_pixel = step();
     const bool black = !f.touched;
+    if (black && black_bits(b) != 0) return false;  // rows are cleared to 0
     return b.image_x == per_pixel * out && (black || f.source.image_x == per_pixel * in) &&
            (per_pixel == 1 || black || f.source.image_c == in) &&
            (!f.masks || (b.mask_x == b.mask_bytes && (black || f.source.mask_x == b.mask_bytes)));
@@ -266,11 +261,12 @@ class TileThread {
                               uint32_t used, const uint32_t* v) const {
     char* to = image_at(channel, column, row);
     const bool aligned = images_aligned();
+    const uint32_t black = black_bits(b);
     with_label(pixel_bytes(b.out_type), [&](auto tag) {
       using Bits = decltype(tag);
       for (int32_t r = 0; r < kBandRows; ++r) {
         if (row + r >= f.rows || (wanted >> r & 1) == 0) continue;
-        store(to + r * b.image_y, static_cast<Bits>(used >> r & 1 ? v[r] : 0), aligned);
+        store(to + r * b.image_y, static_cast<Bits>(used >> r & 1 ? v[r] : black), aligned);
       }
     });
   }
@@ -319,8 +315,9 @@ class TileThread {
         }
       });
     }
-    const float full_in = full_scale(b.in_type), full_out = full_scale(b.out_type);
-    for (int32_t r = 0; r < kBandRows; ++r) values[r] = rescale(values[r], full_in, full_out);
+    for (int32_t r = 0; r < kBandRows; ++r) {
+      values[r] = rescale(values[r], b.in_range, b.out_range);
+    }
     pack(values, v);
   }
 
@@ -411,7 +408,6 @@ class TileThread {
   }
 
   SASAUG_HD void add_noise(int32_t column, int32_t row, uint32_t roi) const {
-    const float full = full_scale(b.out_type);
     const bool aligned = images_aligned();
     const uint32_t block = noise_block((f.y0 + row) / kBandRows, f.x0 + column, b.w);
     float n[kBandRows];
@@ -427,12 +423,16 @@ class TileThread {
         }
       });
       if (channel == 0 || b.per_channel) draw(block, static_cast<uint32_t>(channel), n, word);
+      float heights[kBandRows];
+      for (int32_t r = 0; r < kBandRows; ++r) heights[r] = values[r] - b.out_range.low;
       Noises::visit(f.p.noise, [&](auto noise) {
         using Kind = decltype(noise);
-        Kind::template apply<kBandRows>(values, Random{n, word}, full,
+        Kind::template apply<kBandRows>(heights, Random{n, word}, b.out_range.full,
                                         Noise{f.p.strength, b.salt_vs_pepper});
       });
-      for (int32_t r = 0; r < kBandRows; ++r) values[r] = clip(values[r], full);
+      for (int32_t r = 0; r < kBandRows; ++r) {
+        values[r] = after_noise(values[r], values[r] - b.out_range.low, heights[r], b.out_range);
+      }
       uint32_t v[kBandRows];
       pack(values, v);
       write_column(channel, column, row, roi, roi, v);

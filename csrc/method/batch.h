@@ -54,6 +54,9 @@ struct Batch {
   uint64_t seed;
   bool antialias, per_channel;
   float salt_vs_pepper;
+  ValueRange in_range, out_range;  // the second is the first where the unit is the same
+  bool check_values;    // report floats of another unit than the range's where they get noise ...
+  bool check_first;     // ... before anything is written
   int32_t label_count;  // 0: any label but background is ROI
   uint64_t labels[kMaxLabels];
 
@@ -85,6 +88,10 @@ struct Batch {
     field("antialias", &Batch::antialias);
     field("per_channel", &Batch::per_channel);
     field("salt_vs_pepper", &Batch::salt_vs_pepper);
+    field("in_range", &Batch::in_range);
+    field("out_range", &Batch::out_range);
+    field("check_values", &Batch::check_values);
+    field("check_first", &Batch::check_first);
     field("label_count", &Batch::label_count);
     field("labels", &Batch::labels);
   }

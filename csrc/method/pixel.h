@@ -55,7 +55,20 @@ SASAUG_HD int32_t round_half_even(float x) {
   return static_cast<int32_t>(float_to_bits(x + 12582912.0f) - 0x4B400000u);
 }
 
-// `full` is the value range's upper end: the contract's M. `store` takes values of [0, full] for
+// Black and full scale in the stored unit, and their distance: by default 0, M and M, where M is
+// the type's maximum for integers and 1 for floats.
+struct ValueRange {
+  float low, high, full;
+
+  template <class F>
+  static void fields(F&& field) {
+    field("low", &ValueRange::low);
+    field("high", &ValueRange::high);
+    field("full", &ValueRange::full);
+  }
+};
+
+// `full` is M, the default range's upper end. `store` takes values of [0, full] for
 // integers, any value for floats; every NaN becomes the one positive quiet NaN.
 template <class T>
 struct Pixel;
@@ -127,15 +140,26 @@ SASAUG_HD float clip(float x, float full) {
   return x < full ? x : full;
 }
 
-// From a value range that ends at `from` to one that ends at `to`.
+SASAUG_HD float clip(float x, ValueRange range) {
+  x = x > range.low ? x : range.low;
+  return x < range.high ? x : range.high;
+}
+
+// From 0 .. `from` to 0 .. `to`.
 SASAUG_HD float rescale(float x, float from, float to) {
   if (from == to) return x;
   return to == 1.0f ? x / from : clip(x * to / from, to);
 }
 
-template <class In, class Out>
-SASAUG_HD float rescale(float x) {
-  return rescale(x, Pixel<In>::full, Pixel<Out>::full);
+// Between types of one range values stay; other types are filled to their default range.
+SASAUG_HD float rescale(float x, ValueRange from, ValueRange to) {
+  if (from.low == to.low && from.high == to.high) return x;
+  return rescale(x - from.low, from.full, to.full);
+}
+
+template <class T>
+SASAUG_HD bool is_default(ValueRange range) {
+  return range.low == 0.0f && range.high == Pixel<T>::full;
 }
 
 }  // namespace SASAUG_VARIANT

@@ -20,13 +20,48 @@ SASAUG_HD uint32_t noise_block(int32_t band, int32_t x, int32_t canvas_w) {
   return static_cast<uint32_t>(band) * static_cast<uint32_t>(canvas_w) + static_cast<uint32_t>(x);
 }
 
-// Noise, clip and round for N pixels that share kind and strength.
-template <class Kind, class T, int N>
-SASAUG_HD void noisy(const T* in, T* out, Random random, Noise noise) {
-  float x[N];
+// A pixel of value x after noise that took its height above black, x - low, from `before` to
+// `after`. One that the noise left alone keeps its bits, full scale is `high` itself, NaN is black.
+SASAUG_HD float after_noise(float x, float before, float after, ValueRange range) {
+  const float height = clip(after, range.full);
+  const float moved = height < range.full ? height + range.low : range.high;
+  return clip(after == before ? x : moved, range);
+}
+
+// Noise, clip and round for N pixels that share kind and strength. In the default range, which is
+// what `kDefault` says, all of it comes down to one clip.
+template <class Kind, class T, int N, bool kDefault>
+SASAUG_HD void noisy(const T* in, T* out, Random random, Noise noise, ValueRange range) {
+  float x[N], height[N];
   for (int i = 0; i < N; ++i) x[i] = Pixel<T>::load(in[i]);
-  Kind::template apply<N>(x, random, Pixel<T>::full, noise);
-  for (int i = 0; i < N; ++i) out[i] = Pixel<T>::store(clip(x[i], Pixel<T>::full));
+  if constexpr (kDefault) {
+    Kind::template apply<N>(x, random, Pixel<T>::full, noise);
+    for (int i = 0; i < N; ++i) out[i] = Pixel<T>::store(clip(x[i], Pixel<T>::full));
+  } else {
+    for (int i = 0; i < N; ++i) height[i] = x[i] - range.low;
+    Kind::template apply<N>(height, random, range.full, noise);
+    for (int i = 0; i < N; ++i) {
+      out[i] = Pixel<T>::store(after_noise(x[i], x[i] - range.low, height[i], range));
+    }
+  }
+}
+
+// Values this far below black or above full scale, in parts of the range, are of another unit.
+constexpr float kTolerated = 0.25f;
+
+SASAUG_HD bool far_outside(float x, ValueRange range) {
+  const float room = kTolerated * range.full;
+  return x < range.low - room || x > range.high + room;
+}
+
+// Black as the output stores it, in the lower bytes.
+SASAUG_HD uint32_t black_bits(const Batch& b) {
+  uint32_t bits = 0;
+  with_pixel(b.out_type, [&](auto tag) {
+    const auto value = Pixel<decltype(tag)>::store(b.out_range.low);
+    memcpy(&bits, &value, sizeof value);
+  });
+  return bits;
 }
 
 // One pixel or label at any address.
@@ -62,13 +97,25 @@ class CanvasValues {
   // The whole of SAS: black, thumbnail, noise inside the ROI.
   template <class In, class Out, class Label>
   SASAUG_HD Out pixel(int32_t y, int32_t x, int32_t channel) const {
-    if (!in_thumbnail(y, x)) return Pixel<Out>::store(0.0f);
+    if (!in_thumbnail(y, x)) return Pixel<Out>::store(b.out_range.low);
     const Out clean = thumbnail<In, Out>(y - p.thumbnail.y, x - p.thumbnail.x, channel);
-    const bool noisy = p.noise >= 0 && in_roi(label<Label>(y, x), b.label_count, b.labels);
-    return noisy ? with_noise(clean, y, x, channel) : clean;
+    return gets_noise<Label>(y, x) ? with_noise(clean, y, x, channel) : clean;
+  }
+
+  // Whether the pixel gets noise, but its value is of another unit than the range's.
+  template <class In, class Out, class Label>
+  SASAUG_HD bool unfit(int32_t y, int32_t x, int32_t channel) const {
+    if (Pixel<Out>::integer || !in_thumbnail(y, x) || !gets_noise<Label>(y, x)) return false;
+    const Out clean = thumbnail<In, Out>(y - p.thumbnail.y, x - p.thumbnail.x, channel);
+    return far_outside(Pixel<Out>::load(clean), b.out_range);
   }
 
  private:
+  template <class Label>
+  SASAUG_HD bool gets_noise(int32_t y, int32_t x) const {
+    return p.noise >= 0 && in_roi(label<Label>(y, x), b.label_count, b.labels);
+  }
+
   // Step 1: pixel (y, x) of the thumbnail. One of the window's own size is a copy, bit for bit.
   template <class In, class Out>
   SASAUG_HD Out thumbnail(int32_t y, int32_t x, int32_t channel) const {
@@ -83,7 +130,7 @@ class CanvasValues {
         return Pixel<In>::load(load_any<In>(image + v * from.image_y + u * from.image_x));
       });
     });
-    return Pixel<Out>::store(rescale<In, Out>(value));
+    return Pixel<Out>::store(rescale(value, b.in_range, b.out_range));
   }
 
   // Pixel i of n_dst along one axis, from the n_src that value_at(0), value_at(1) ... are of.
@@ -123,7 +170,8 @@ class CanvasValues {
       if (Kind::draws & kUniform) {
         word = philox4x32(counter(block, p.id, Purpose::uniform, drawn_for), b.seed).w[row];
       }
-      noisy<Kind, T, 1>(&clean, &result, Random{&n, &word}, Noise{p.strength, b.salt_vs_pepper});
+      noisy<Kind, T, 1, false>(&clean, &result, Random{&n, &word},
+                               Noise{p.strength, b.salt_vs_pepper}, b.out_range);
     });
     return result;
   }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,8 +22,9 @@ from ._arrays import (
     mask_batch,
     overlap,
 )
-from ._checks import checked_image_type, label_bits
+from ._checks import checked_image_type, label_bits, value_ranges
 from ._records import Batch, Inputs, Source
+from ._values import check_conversion, refusal, unfit
 from .plan import DeviceSamples, Plan
 
 
@@ -83,8 +85,12 @@ def run(
     threads: int,
     inputs: PlanInputs | None = None,
     write_masks: bool = True,
+    check_values: bool | None = False,
 ) -> tuple[Any, Any]:
-    """Allocate the outputs and fill them by a checked plan, or by the one drawn from ``inputs``."""
+    """Allocate the outputs and fill them by a checked plan, or by the one drawn from ``inputs``.
+
+    ``check_values`` as in :class:`sasaug.SAS`, and raises what it says there.
+    """
     out_type = images.dtype if dtype is None else checked_image_type(dtype)
     x_name = "out[0]" if write_masks else "out"
     x = allocate(out[0], x_name, images, plan.canvas, out_type, channels)
@@ -95,7 +101,22 @@ def run(
     )
     if y is not None and out[0] is not None and overlap(x.frontend, x.arrays[0], y.arrays[0]):
         raise ValueError("out must be two arrays that share no memory, got overlapping ones")
-    launch(plan, images, masks, x, y, inputs, threads)
+    on_gpu = images.device is not None
+    check = not on_gpu if check_values is None else check_values
+    if check and "float" in images.dtype:
+        if "float" not in out_type:
+            check_conversion(plan, images)
+        if on_gpu:
+            if inputs is not None:
+                launch(plan, None, masks, None, None, inputs, threads)
+                inputs = None
+            noisy = np.flatnonzero(plan.samples["noise"] >= 0)  # waits for the GPU
+            check_samples(plan, images, masks, channels, noisy.tolist(), threads)
+    else:
+        check = False
+    first = launch(plan, images, masks, x, y, inputs, threads, check, out[0] is not None)
+    if first >= 0:
+        check_samples(plan, images, masks, channels, [first], threads)
     return x.arrays[0], None if y is None else y.arrays[0]
 
 
@@ -107,10 +128,16 @@ def launch(
     y: ArrayBatch | None,
     inputs: PlanInputs | None,
     threads: int,
-) -> None:
-    """Run the kernels on the CPU, or on the GPU's current stream. Without ``x``: draw the plan."""
+    check: bool = False,
+    check_first: bool = False,
+) -> int:
+    """Run the kernels on the CPU, or on the GPU's current stream. Without ``x``: draw the plan.
+
+    Returns the first sample whose values ``check`` found not to be of the value range's unit, or
+    -1; with ``check_first`` nothing has been written then.
+    """
     if inputs is None and x is not None and 0 in x.arrays[0].shape:
-        return  # nothing to do; and torch puts an array of nothing at address 0, which is no array
+        return -1  # nothing to do; and torch puts an empty array at address 0
     labels = label_bits(plan.labels, masks.dtype)
     sources, sources_address = _sources(images, masks)
     on_device = isinstance(plan.stored, DeviceSamples)
@@ -141,6 +168,9 @@ def launch(
         batch.images = x.frontend.address(x.arrays[0])
         batch.image_n = x.step
         batch.image_y, batch.image_x, batch.image_c = x.strides[0]
+        batch.in_range, batch.out_range = value_ranges(plan.value_range, images.dtype, x.dtype)
+        batch.check_values = check
+        batch.check_first = check and check_first
     if y is not None:
         batch.masks = y.frontend.address(y.arrays[0])
         batch.mask_n = y.step
@@ -148,11 +178,42 @@ def launch(
     record = None if inputs is None else inputs.record()
     device = masks.device
     if device is None:
-        return _core.run(batch, record, threads)
+        first_unfit = _core.run(batch, record, threads)
+        del sources  # kept until here
+        return first_unfit
     # choosing a device by CUDA itself would leave a context behind on the one chosen before
     with masks.frontend.current(device):
         _core.run_cuda(batch, record, device, masks.frontend.stream(device))
-    del sources  # kept until here
+    return -1
+
+
+def check_samples(
+    plan: Plan,
+    images: ArrayBatch,
+    masks: ArrayBatch,
+    channels: str | None,
+    samples: Iterable[int],
+    threads: int,
+) -> None:
+    """Raise ValueError for the first of these samples with values of another unit in its ROI."""
+    quiet = plan[:]
+    quiet.samples["noise"] = -1
+    x, y = run(quiet, images, masks, (None, None), None, channels, threads)
+    height, width = plan.canvas
+    axes = (images.c, height, width) if _first(images, channels) else (height, width, images.c)
+    thumbnails = images.frontend.to_numpy(x).reshape(-1, *axes)
+    labels = masks.frontend.to_numpy(y).reshape(-1, height, width)
+    roi = labels != 0 if plan.labels is None else np.isin(labels, plan.labels)
+    low, high, _ = value_ranges(plan.value_range, images.dtype, images.dtype)[0]
+    for s in samples:
+        inside = (slice(None), roi[s]) if _first(images, channels) else roi[s]
+        found = thumbnails[s][inside].astype(np.float32)
+        if unfit(found, low, high):
+            raise refusal(plan, found, f"the ROI of sample {s}")
+
+
+def _first(batch: ArrayBatch, channels: str | None) -> bool:
+    return (channels or batch.frontend.channels) == "first"
 
 
 def _sources(images: ArrayBatch | None, masks: ArrayBatch) -> tuple[Any, int]:

@@ -7,6 +7,7 @@ TypeError naming the argument, the rule and the value got.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,65 @@ def checked_labels(labels: Any, name: str = "labels") -> tuple[int, ...] | None:
             f"got {labels!r}"
         )
     return tuple(sorted({int(v) for v in values}))
+
+
+def checked_value_range(limits: Any, name: str = "value_range") -> tuple[float, float] | None:
+    """Black and full scale, as numbers that float32 tells apart; None: the type's own."""
+    if limits is None:
+        return None
+    rule = f"{name} must be None or (low, high), two finite numbers with low < high"
+    numbers = isinstance(limits, (tuple, list, np.ndarray)) and len(limits) == 2
+    if not numbers or not all(is_integer(v) or isinstance(v, (float, np.floating)) for v in limits):
+        raise TypeError(f"{rule}, got {limits!r}")
+    low, high = (float(v) for v in limits)
+    with np.errstate(over="ignore"):
+        full = np.float32(high) - np.float32(low)
+    if not 0 < full < np.inf:
+        raise ValueError(f"{rule} that float32 can tell apart, got {limits!r}")
+    return low + 0.0, high  # no negative zero
+
+
+@lru_cache(maxsize=256)
+def value_ranges(
+    limits: tuple[float, float] | None, in_type: str, out_type: str
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """(low, high, high - low) of an input and an output of these types, in float32.
+
+    Floats keep their unit among floats; any other change of type fills the new type's own range.
+    """
+    default = _default_range(out_type)
+    given = _default_range(in_type) if limits is None else limits
+    for dtype in (in_type, out_type) if limits is not None else ():
+        low, high = _representable(dtype)
+        unit_kept = dtype == in_type or _is_float(in_type, out_type)
+        if unit_kept and not low <= given[0] < given[1] <= high:
+            raise ValueError(
+                f"value_range must lie in [{low:g}, {high:g}] for {dtype} images, got {given}"
+            )
+    if limits is not None and in_type in ("uint8", "uint16") and any(v % 1 for v in limits):
+        raise ValueError(f"value_range must be whole numbers for {in_type} images, got {limits}")
+    kept = in_type == out_type or _is_float(in_type, out_type)
+    return _as_float32(given), _as_float32(given if kept else default)
+
+
+def _is_float(*dtypes: str) -> bool:
+    return all("float" in dtype for dtype in dtypes)
+
+
+def _default_range(dtype: str) -> tuple[float, float]:
+    return 0.0, 1.0 if _is_float(dtype) else float(np.iinfo(dtype).max)
+
+
+def _representable(dtype: str) -> tuple[float, float]:
+    if not _is_float(dtype):
+        return _default_range(dtype)
+    most = 65504.0 if dtype == "float16" else 3.38e38
+    return -most, most
+
+
+def _as_float32(limits: tuple[float, float]) -> tuple[float, float, float]:
+    low, high = np.float32(limits[0]), np.float32(limits[1])
+    return float(low), float(high), float(high - low)
 
 
 def label_bits(labels: Sequence[int] | None, dtype: str) -> tuple[int, ...]:

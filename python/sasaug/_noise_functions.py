@@ -23,7 +23,8 @@ from .settings import SAS
 _DOC = """{title} noise inside the ROI: {formula}.
 
 v is the pixel's value as a fraction of full scale. The result is clipped to [0, 1], scaled back
-and, for integer types, rounded half to even. Pixels outside the ROI keep their bytes.
+to the value range and, for integer types, rounded half to even. Pixels outside the ROI keep their
+bytes.
 
 Parameters
 ----------
@@ -33,7 +34,7 @@ images, masks, ids, dtype, num_threads
     Strength, {rule}; {identity:g} is the identity.
 seed : int or generator, optional
     In [0, 2^64), or a generator, as in :meth:`sasaug.SAS.__call__`.
-labels, per_channel, salt_vs_pepper, channels
+labels, per_channel, salt_vs_pepper, value_range, check_values, channels
     As in :class:`sasaug.SAS`.
 out : array, optional
     Filled and returned, instead of a new array.
@@ -73,6 +74,8 @@ def noise_function(name: str) -> Callable[..., Any]:
         labels: Sequence[int] | None = None,
         per_channel: bool = False,
         salt_vs_pepper: float = 0.5,
+        value_range: tuple[float, float] | None = None,
+        check_values: bool | None = None,
         out: Any = None,
         dtype: Any = None,
         channels: str | None = None,
@@ -81,7 +84,8 @@ def noise_function(name: str) -> Callable[..., Any]:
     ) -> Any:
         values = (*strength, *named.values())
         if len(values) != 1 or named.keys() - {argument}:
-            got = ", ".join(sorted(named.keys() - {argument})) or f"{len(values)} strengths"
+            unknown = ", ".join(sorted(named.keys() - {argument}))
+            got = unknown or (f"{len(values)} strengths" if values else f"no {argument}")
             raise TypeError(f"{name}() expects images, masks and {argument}; got {got}")
         settings = SAS(
             thumbnail=None,
@@ -91,6 +95,8 @@ def noise_function(name: str) -> Callable[..., Any]:
             labels=labels,
             per_channel=per_channel,
             salt_vs_pepper=salt_vs_pepper,
+            value_range=value_range,
+            check_values=check_values,
         )
         threads = resolve_threads(num_threads)
         outputs = None if out is None else (out, None)
@@ -99,7 +105,10 @@ def noise_function(name: str) -> Callable[..., Any]:
             raise ValueError("images must be of one size, got a list of different sizes")
         strengths = _strengths(name, values[0], y)
         plan, inputs = settings._drawing(y, seed, ids, None, strengths=strengths)
-        return run(plan, x, y, (out, None), dtype, channels, threads, inputs, write_masks=False)[0]
+        return run(
+            plan, x, y, (out, None), dtype, channels, threads, inputs,
+            write_masks=False, check_values=settings.check_values,
+        )[0]  # fmt: skip
 
     noise.__name__ = noise.__qualname__ = name
     noise.__doc__ = _DOC.format(

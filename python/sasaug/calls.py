@@ -72,6 +72,7 @@ def apply(
     *,
     out: tuple[Images, Masks] | None = None,
     dtype: Any = None,
+    check_values: bool | None = None,
     channels: str | None = None,
     num_threads: int | None = None,
 ) -> tuple[Images, Masks]:
@@ -85,8 +86,8 @@ def apply(
         One sample per image; it may have been edited.
     images, masks, out, dtype, num_threads
         As in :meth:`SAS.__call__`.
-    channels : {"first", "last"}, optional
-        Position of the channel axis. Default: the library's convention ("last" for numpy).
+    check_values, channels
+        As in :class:`SAS`.
 
     Returns
     -------
@@ -115,7 +116,7 @@ def apply(
     if len(plan) != y.n:
         raise ValueError(f"plan must have one sample per image: expected {y.n}, got {len(plan)}")
     plan.check(y)
-    return run(plan, x, y, out_pair(out), dtype, channels, threads)
+    return run(plan, x, y, out_pair(out), dtype, channels, threads, check_values=check_values)
 
 
 def thumbnail(
@@ -127,6 +128,7 @@ def thumbnail(
     canvas: int | tuple[int, int] | None = None,
     windows: ArrayLike | None = None,
     antialias: bool = False,
+    value_range: tuple[float, float] | None = None,
     seed: Any = None,
     ids: ArrayLike | None = None,
     out: tuple[Images, Masks] | None = None,
@@ -142,7 +144,7 @@ def thumbnail(
         As in :meth:`SAS.__call__`.
     size : int or array [n] of int
         The thumbnail's longer side in pixels, from 1 to S, the largest that fits the canvas.
-    position, canvas, antialias, channels
+    position, canvas, antialias, value_range, channels
         As in :class:`SAS`.
     seed : int, optional
         Used by ``position="random"`` alone.
@@ -173,6 +175,7 @@ def thumbnail(
         p=1.0,
         apply_to="all",
         antialias=antialias,
+        value_range=value_range,
     )
     threads = resolve_threads(num_threads)
     x, y = batch_pair(images, masks, channels, out)

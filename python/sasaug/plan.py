@@ -19,6 +19,7 @@ from ._checks import (
     checked_fraction,
     checked_integer,
     checked_labels,
+    checked_value_range,
 )
 from ._frontends import Frontend
 from .noise import KINDS, NOISES, NUMBERS, strength_rule
@@ -98,7 +99,7 @@ class Plan(_Stored):
         Key of the random numbers, in [0, 2^64).
     canvas : tuple of int
         (height, width) of the output in pixels.
-    antialias, per_channel, salt_vs_pepper, labels
+    antialias, per_channel, salt_vs_pepper, labels, value_range
         As in :class:`sasaug.SAS`.
 
     Examples
@@ -118,6 +119,7 @@ class Plan(_Stored):
     per_channel: bool = False
     salt_vs_pepper: float = 0.5
     labels: tuple[int, ...] | None = None
+    value_range: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -177,6 +179,7 @@ class Plan(_Stored):
             "per_channel": self.per_channel,
             "salt_vs_pepper": self.salt_vs_pepper,
             "labels": None if self.labels is None else list(self.labels),
+            **({} if self.value_range is None else {"value_range": list(self.value_range)}),
         }
 
     def to_json(self) -> str:
@@ -212,6 +215,8 @@ class Plan(_Stored):
             head["canvas"] = (int(head["canvas"][0]), int(head["canvas"][1]))
             if head["labels"] is not None:
                 head["labels"] = tuple(head["labels"])
+            if "value_range" in head:
+                head["value_range"] = tuple(head["value_range"])
             plan = cls(samples=samples, **head)
         except (
             KeyError,
@@ -239,6 +244,7 @@ class Plan(_Stored):
             setattr(self, name, checked_flag(f"plan.{name}", getattr(self, name)))
         self.salt_vs_pepper = checked_fraction("plan.salt_vs_pepper", self.salt_vs_pepper)
         self.labels = checked_labels(self.labels, "plan.labels")
+        self.value_range = checked_value_range(self.value_range, "plan.value_range")
         if isinstance(self.stored, DeviceSamples) and self.stored.fits(masks, self.canvas):
             return
         height, width = self.canvas

@@ -2,7 +2,7 @@
 
 For reading, and for tests: it shares no code with the compiled part. Every float is float32 with
 one rounding per operation, in the order of ``csrc/``; the constants are fitted by
-``csrc/coefficients.py``. Images are [n h w c] here, the one layout that needs no case.
+``tools/fit_coefficients.py``. Images are [n h w c] here, the one layout that needs no case.
 
     plan = sasaug.SAS().plan(masks, seed=7)
     x, y = sasaug.reference.apply(plan, images, masks)
@@ -223,10 +223,27 @@ def full_scale(dtype: Any) -> f32:
     return f32(np.iinfo(dtype).max) if dtype.kind == "u" else f32(1)
 
 
-def clip(x: Array, full: f32) -> Array:
-    """To [0, full]; NaN becomes 0."""
-    positive = np.where(x > 0, x, f32(0))
-    return np.where(positive < full, positive, full)
+def value_ranges(limits: Any, source: Any, target: Any) -> tuple[tuple[f32, f32], ...]:
+    """(low, high) of an input and an output: black and full scale in each one's own unit."""
+    kinds = {"integer" if np.dtype(dtype).kind == "u" else "float" for dtype in (source, target)}
+    kept = np.dtype(source) == np.dtype(target) or kinds == {"float"}
+    default = [(f32(0), full_scale(dtype)) for dtype in (source, target)]
+    given = default[0] if limits is None else (f32(limits[0]), f32(limits[1]))
+    return given, given if kept else default[1]
+
+
+def clip(x: Array, high: f32, low: f32 = f32(0)) -> Array:  # noqa: B008  # a constant
+    """To [low, high]; NaN becomes low."""
+    above = np.where(x > low, x, low)
+    return np.where(above < high, above, high)
+
+
+def after_noise(x: Array, before: Array, after: Array, low: f32, high: f32) -> Array:
+    """Values of x whose height above black went from before to after; those untouched stay."""
+    full = high - low
+    height = clip(after, full)
+    moved = np.where(height < full, height + low, high)
+    return clip(np.where(after == before, x, moved), high, low)
 
 
 def store(x: Array, dtype: Any) -> Array:
@@ -237,9 +254,12 @@ def store(x: Array, dtype: Any) -> Array:
     return np.where(np.isnan(x), f32(np.nan), x).astype(dtype)
 
 
-def rescale(x: Array, source: Any, target: Any) -> Array:
-    """From one pixel type's value range to another's."""
-    m_in, m_out = full_scale(source), full_scale(target)
+def rescale(x: Array, source: tuple[f32, f32], target: tuple[f32, f32]) -> Array:
+    """From one value range to another."""
+    if source == target:
+        return x
+    m_in, m_out = source[1] - source[0], target[1] - target[0]
+    x = x - source[0]
     if m_in == m_out:
         return x
     return x / m_in if m_out == 1 else clip(x * m_out / m_in, m_out)
@@ -288,13 +308,14 @@ def resize(rows: Array, n_dst: int, antialias: bool) -> Array:
 
 def thumbnail(
     image: Array, mask: Array, window: Sequence[int], place: Sequence[int],
-    canvas: tuple[int, int], antialias: bool, dtype: Any,
+    canvas: tuple[int, int], antialias: bool, dtype: Any, value_range: Any = None,
 ) -> tuple[Array, Array]:  # fmt: skip
     """Window of image [h w c] and mask [h w] to its place on the canvas, both (x, y, w, h)."""
     x0, y0, width, height = (int(v) for v in window)
     image, mask = image[y0 : y0 + height, x0 : x0 + width], mask[y0 : y0 + height, x0 : x0 + width]
     x, y, w, h = (int(v) for v in place)
-    canvas_image = np.zeros((*canvas, image.shape[-1]), dtype)
+    ranges = value_ranges(value_range, image.dtype, dtype)
+    canvas_image = np.full((*canvas, image.shape[-1]), store(np.array(ranges[1][0]), dtype))
     canvas_mask = np.zeros(canvas, mask.dtype)
     if w and h:
         if (height, width) == (h, w) and image.dtype == dtype:
@@ -302,7 +323,7 @@ def thumbnail(
         else:
             column = resize(image.astype(f32), h, antialias)
             resized = resize(column.transpose(1, 0, 2), w, antialias).transpose(1, 0, 2)
-            small = store(rescale(resized, image.dtype, dtype), dtype)
+            small = store(rescale(resized, *ranges), dtype)
         canvas_image[y : y + h, x : x + w] = small
         canvas_mask[y : y + h, x : x + w] = mask[nearest_exact(height, h)][
             :, nearest_exact(width, w)
@@ -335,7 +356,7 @@ def apply(plan: Any, images: Sequence[Array], masks: Sequence[Array], dtype: Any
     images [n h w c] or [n h w], masks [n h w], on the canvas
     """
     dtype = np.dtype(dtype or images[0].dtype)
-    full = full_scale(dtype)
+    low, high = value_ranges(plan.value_range, images[0].dtype, dtype)[1]
     height, width = plan.canvas
     names = list(NOISES)
     pairs = []
@@ -344,7 +365,7 @@ def apply(plan: Any, images: Sequence[Array], masks: Sequence[Array], dtype: Any
         with np.errstate(all="ignore"):
             x, y = thumbnail(
                 planar, mask, sample["window"], sample["thumbnail"],
-                plan.canvas, plan.antialias, dtype,
+                plan.canvas, plan.antialias, dtype, plan.value_range,
             )  # fmt: skip
             if sample["noise"] >= 0:
                 noise = NOISES[names[sample["noise"]]]
@@ -354,11 +375,13 @@ def apply(plan: Any, images: Sequence[Array], masks: Sequence[Array], dtype: Any
                     where = (plan.seed, int(sample["id"]))
                     n = canvas_normals(*where, channel, height, width)
                     word = canvas_words(*where, UNIFORM, channel, height, width)
+                    clean = x[..., k].astype(f32)
                     value = noise(
-                        x[..., k].astype(f32), n, word,
-                        full, f32(sample["strength"]), f32(plan.salt_vs_pepper),
+                        clean - low, n, word,
+                        high - low, f32(sample["strength"]), f32(plan.salt_vs_pepper),
                     )  # fmt: skip
-                    x[..., k] = np.where(roi, store(clip(value, full), dtype), x[..., k])
+                    value = after_noise(clean, clean - low, value, low, high)
+                    x[..., k] = np.where(roi, store(value, dtype), x[..., k])
         pairs.append((x if image.ndim == 3 else x[..., 0], y))
     return np.stack([x for x, _ in pairs]), np.stack([y for _, y in pairs])
 

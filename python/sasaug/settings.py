@@ -23,6 +23,7 @@ from ._checks import (
     checked_labels,
     checked_seed,
     checked_thumbnail,
+    checked_value_range,
     checked_windows,
 )
 from ._records import Settings
@@ -65,6 +66,14 @@ class SAS:
         Draw noise for each channel. Default: the channels of a pixel share one draw.
     salt_vs_pepper : float
         Fraction in [0, 1] of the pixels hit by salt-and-pepper noise that become full scale.
+    value_range : (float, float), optional
+        Black and full scale in the images' own unit: (0, 255) for floats of 0..255, (0, 4095) for
+        12-bit data in uint16, (-3, 3) for z-scores. The canvas is black, noise is relative to the
+        range, and results are clipped to it. Default: (0, 1) for floats, the type's range for
+        integers.
+    check_values : bool, optional
+        Refuse float images whose values, where noise is added, lie outside the value range by more
+        than a quarter of it. Default: on the CPU only; on the GPU it waits for the device.
     channels : {"first", "last"}, optional
         Position of the channel axis. Default: the library's convention ("last" for numpy).
 
@@ -95,6 +104,8 @@ class SAS:
     antialias: bool = False
     per_channel: bool = False
     salt_vs_pepper: float = 0.5
+    value_range: tuple[float, float] | None = None
+    check_values: bool | None = None
     channels: str | None = None
 
     def __post_init__(self) -> None:
@@ -110,6 +121,9 @@ class SAS:
         for name in ("antialias", "per_channel"):
             set_(self, name, checked_flag(name, getattr(self, name)))
         set_(self, "salt_vs_pepper", checked_fraction("salt_vs_pepper", self.salt_vs_pepper))
+        set_(self, "value_range", checked_value_range(self.value_range))
+        if self.check_values is not None:
+            set_(self, "check_values", checked_flag("check_values", self.check_values))
         checked_channels(self.channels)
         set_(self, "_record", self._as_record())
 
@@ -176,7 +190,7 @@ class SAS:
             raise ValueError(
                 f"text must be settings as SAS.to_json writes them, got {text[:200]!r}"
             )
-        for name in ("canvas", "thumbnail", "labels"):
+        for name in ("canvas", "thumbnail", "labels", "value_range"):
             if isinstance(settings.get(name), list):
                 settings[name] = tuple(settings[name])
         return cls(**settings)
@@ -237,7 +251,7 @@ class SAS:
         Parameters
         ----------
         images : array [h w], [n h w], [n h w c] or [n c h w]; or a list
-            uint8 and uint16 of their full range, float16 and float32 of [0, 1]; 1 to 4 channels.
+            uint8, uint16, float16, float32 (torch: bfloat16), in ``value_range``; 1 to 4 channels.
             A list of arrays [h w], [h w c] or [c h w] may be of different sizes (set ``canvas``).
         masks : array or list
             bool or any integer type, of the images' sizes; 0 is background.
@@ -278,7 +292,10 @@ class SAS:
         threads = resolve_threads(num_threads)
         x, y = batch_pair(images, masks, self.channels, out)
         plan, inputs = self._drawing(y, seed, ids, windows)
-        return run(plan, x, y, out_pair(out), dtype, self.channels, threads, inputs)
+        return run(
+            plan, x, y, out_pair(out), dtype, self.channels, threads, inputs,
+            check_values=self.check_values,
+        )  # fmt: skip
 
     def _drawing(
         self,
@@ -316,6 +333,7 @@ class SAS:
             per_channel=self.per_channel,
             salt_vs_pepper=self.salt_vs_pepper,
             labels=None if self.labels is None else tuple(self.labels),
+            value_range=self.value_range,
         )
         return plan, inputs
 
