@@ -17,8 +17,8 @@ pytest.importorskip("PIL", reason="needs the extra `cli`")
 
 import cv2
 
-from pictures import DATA, disc, load, needs_data, picture, write
-from sasaug.folder import Job, expand, pairs, sample_id
+from pictures import DATA, EMPTY, INCOMPLETE, disc, load, needs_data, picture, write
+from sasaug.folder import Job, expand, masks, pairs, sample_id
 
 EVERY = sasaug.SAS(p=1.0, apply_to="all")
 
@@ -91,8 +91,8 @@ def test_missing_and_spare_masks_are_named(tmp_path):
     files = ["images/a.png", "images/b.png", "masks/b.bmp", "masks/c.tif", "masks/sub/a.png"]
     found = found_in(tmp_path, files, "{stem}", same=False)
     assert [case.image for case in found.cases] == ["b.png"]
-    assert found.problems == ["a.png: no mask matches '{stem}'"]
-    assert found.spare_masks == ["c.tif", "sub/a.png"]
+    assert found.problems == ["a.png: no mask matches '{stem}'; similar names: sub/a.png"]
+    assert found.notes == [("mask belongs to no image", name) for name in ("c.tif", "sub/a.png")]
 
 
 def test_colliding_outputs_are_both_named(tmp_path):
@@ -159,14 +159,14 @@ def test_truncated_files_are_named(one, suffix):
     job = one(picture(0), disc(), f"x{suffix}")
     path = job.images / f"x{suffix}"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert expand(job).skipped == [f"x{suffix}: is no complete PNG, JPEG, TIFF or BMP picture"]
+    assert expand(job).skipped == [f"x{suffix}: {INCOMPLETE}"]
 
 
 @pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n"])
 def test_files_that_are_no_pictures_are_named(one, content):
     job = one(picture(0), disc())
     (job.masks / "x.png").write_bytes(content)
-    assert expand(job).skipped == ["x.png: is no complete PNG, JPEG, TIFF or BMP picture"]
+    assert expand(job).skipped == [f"x.png: {INCOMPLETE}"]
 
 
 def test_file_that_cannot_be_read_is_named(one):
@@ -180,7 +180,7 @@ def test_several_pages_are_refused(one):
     job = one(picture(0), disc(), "x.tif")
     pages = [picture(0), picture(1)]
     (job.images / "x.tif").write_bytes(cv2.imencodemulti(".tif", pages)[1])
-    assert expand(job).skipped == ["x.tif: must hold one picture, got 2 pages"]
+    assert expand(job).skipped == ["x.tif: must hold one image, got 2 pages"]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])
@@ -263,16 +263,12 @@ def test_several_masks_are_merged(one, tmp_path):
     assert np.array_equal(shown, first | disc(radius=4, centre=(6, 6)))
 
 
-def test_jpeg_mask_is_noted(one):
-    job = one(picture(0), disc(), "x.png", "x.jpg")
-    notes = expand(job).notes
-    assert notes["mask is a JPEG: what compression left of 0 counts as object"] == ["x.jpg"]
-
-
 def test_empty_mask_passes_and_is_counted(one):
     _, shown, report = unchanged(one, picture(0), disc(value=0))
     assert not shown.any()
-    assert report.notes == {"mask is empty, which makes the sample a small one": ["x.png"]}
+    assert report.notes == {
+        "empty mask: the sample counts as small and is not transformed by default": ["x.png"]
+    }
 
 
 def ellipse(thickness, end=360):
@@ -296,7 +292,7 @@ def ellipse(thickness, end=360):
     ],
 )
 def test_outlines_are_told_from_regions(mask, is_outline):
-    assert pairs._looks_like_outline(mask) == is_outline
+    assert masks.looks_like_outline(mask) == is_outline
 
 
 def test_outline_mask_is_noted(one):
@@ -314,7 +310,7 @@ def test_published_busi_layout_is_read(tmp_path):
     job = Job(root, root, tmp_path / "out", aug, copies=1, pattern="{stem}_mask*")
     report = expand(job, workers=2)
     assert (report.cases, report.skipped) == (13, [])
-    empty = report.notes["mask is empty, which makes the sample a small one"]
+    empty = report.notes[EMPTY]
     assert empty == ["normal/normal (1)_mask.png", "normal/normal (5)_mask.png"]
     each = pairs.find(root, root, "{stem}_mask*", True)
     assert len(each.cases) == 21

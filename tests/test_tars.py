@@ -22,7 +22,7 @@ pytest.importorskip("webdataset", reason="needs the extra `webdataset`")
 import cv2
 import webdataset as wds
 
-from pictures import disc, picture, tree, write
+from pictures import INCOMPLETE, disc, picture, tree, write
 from processes import finish, finished, kill_at_random
 from sasaug.folder import Job, expand
 
@@ -227,8 +227,8 @@ def test_what_cannot_be_used_is_named_each_time(tars, tmp_path):
     ]
     write_tar(tmp_path / "in/t1.tar", samples)
     expected = [
-        "broken.png: is no complete PNG, JPEG, TIFF or BMP picture",
-        "t1.tar: lonely.png: no mask matches '{stem}.mask'",
+        f"broken.png: {INCOMPLETE}",
+        "t1.tar: lonely.png: no mask matches '{stem}.mask'; the sample holds lonely.png",
         "t1.tar: twice: must have one image, got twice.jpg and twice.png",
     ]
     for _ in range(2):
@@ -321,7 +321,9 @@ def test_refused_settings_name_argument_rule_and_value(tars, monkeypatch, change
 
 @pytest.mark.parametrize("asked", ["preview", "report"])
 def test_preview_and_report_of_tars_are_refused(folder, asked):
-    with pytest.raises(ValueError, match=f"{asked} must be of files, got outputs in tars"):
+    with pytest.raises(
+        ValueError, match=f"{asked} works with file output only, got output in tars"
+    ):
         expand(folder, **{asked: True})
     assert not folder.out.exists()
 
