@@ -17,6 +17,7 @@ import json
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -169,12 +170,10 @@ class Ledger:
         if manifest.exists():
             with manifest.open(encoding="utf-8", newline="") as lines:
                 yield from csv.DictReader(lines)
-        for journal in (path for folder in folders for path in folder.glob(JOURNALS)):
-            for line in journal.read_bytes().split(b"\n"):
-                try:
-                    yield from json.loads(line)
-                except ValueError:  # the last line of a killed run may be torn
-                    continue
+        for folder in folders:
+            with suppress(FileNotFoundError):  # of a run that ends now
+                for journal in folder.glob(JOURNALS):
+                    yield from _rows_of(journal.read_bytes())
 
     def _retired(self) -> list[Path]:
         """Return the folders of runs that have ended."""
@@ -245,6 +244,12 @@ class Ledger:
                 f"{self.out} was made with other settings ({'; '.join(changed)}): choose "
                 "another folder, or start over with --force"
             )
+
+
+def _rows_of(journal: bytes) -> Iterator[Row]:
+    for line in journal.split(b"\n"):
+        with suppress(ValueError):  # the last line of a killed run may be torn
+            yield from json.loads(line)
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -19,9 +19,12 @@ from .reading import Header, decode_image, decode_palette, header
 __all__ = ["OBJECT", "decode_mask", "is_soft", "looks_like_outline"]
 
 Notes = list[tuple[str, str]]  # (what was decided, file)
+VOID = 255  # the index that Pascal VOC and others give to pixels that are not to be judged
+VOID_NOTE = "palette mask holds 255, often meant as void: it counts as object unless --labels says"
 OBJECT = 255  # the label of masks that a threshold made
 MARGIN = 8  # levels within an eighth of an end are not in the middle
 LEAST_TOP = 8  # soft edges need room for levels between 0 and the maximum
+TINT = 16  # levels between channels that lossy compression adds to grey
 FLAT, RAMP = 0.05, 0.8  # shares of the pixels in the middle
 
 
@@ -50,11 +53,14 @@ def decode_mask(
     about = header(path, content)
     if about.mode == "P":
         indices, colours = decode_palette(path, content)
-        if not _is_grey(indices, colours):
+        greys = _greys(indices, colours, about.format == "GIF")
+        if greys is None:
             _check_palette(path, indices, colours)
             notes.append(("palette mask: its indices are the labels", path))
+            if (indices == VOID).any():
+                notes.append((VOID_NOTE, path))
             return _checked(path, indices, notes), about.orientation
-        pixels = indices
+        pixels = greys
     else:
         pixels = decode_image(path, content, about)
     is_lossy = about.is_lossy
@@ -63,8 +69,9 @@ def decode_mask(
         if (pixels == pixels[..., :1]).all():
             grey = np.ascontiguousarray(pixels[..., 0])
         elif is_lossy:
-            notes.append(("colour-coded mask: all colours but black count as one label", path))
             grey = np.asarray(pixels.max(axis=2))
+            if (grey - pixels.min(axis=2) > TINT).any():
+                notes.append(("colour-coded mask: all colours but black count as one label", path))
         else:
             notes.append(("colour-coded mask: every colour but black counts as label 1", path))
             labels = np.asarray(pixels.any(axis=2), np.uint8)
@@ -110,11 +117,16 @@ def looks_like_outline(mask: NDArray[Any]) -> bool:
     return bool(part.sum() < 0.25 * hull and half_width < 0.04 * hull**0.5 + 1.0)
 
 
-def _is_grey(indices: NDArray[Any], colours: NDArray[Any]) -> bool:
-    """Say whether every index is its own opaque grey, so that the palette adds nothing."""
-    used = np.unique(indices)
-    shown = colours[used]
-    return bool((shown[:, :3] == used[:, None]).all() and (shown[:, 3] == 255).all())
+def _greys(indices: NDArray[Any], colours: NDArray[Any], is_gif: bool) -> NDArray[Any] | None:
+    """Return the grey values of a mask that has a palette without need; None for others.
+
+    GIF has no other way to be grey, and nobody draws the labels of a label map as a soft edge.
+    """
+    shown = colours[np.unique(indices)]
+    if (shown[:, :3] != shown[:, :1]).any() or (shown[:, 3] != 255).any():
+        return None
+    greys = np.asarray(colours[indices, 0])
+    return greys if is_gif or np.array_equal(greys, indices) or is_soft(greys) else None
 
 
 def _check_palette(path: str, indices: NDArray[Any], colours: NDArray[Any]) -> None:

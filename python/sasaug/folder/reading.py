@@ -194,7 +194,7 @@ def _transparent(image: Image.Image) -> int | None:
     found = image.info.get("transparency")
     if not isinstance(found, int) or image.mode not in ("1", "L", "I;16"):
         return None
-    return 255 * found if image.mode == "1" else found
+    return min(255 * found, 255) if image.mode == "1" else found
 
 
 def _is_lossy(image: Image.Image, content: bytes) -> bool:

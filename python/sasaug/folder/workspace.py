@@ -75,7 +75,7 @@ class Workspace:
                     run = json.loads((top / RUN).read_text(encoding="utf-8"))
                     (top / run["token"]).mkdir(exist_ok=True)
                 return cls(out, top / run["token"]), dict(run["settings"])
-            except FileNotFoundError:  # another run has just taken the folder away
+            except (FileExistsError, FileNotFoundError):  # another run has just taken it away
                 attempt += 1
                 if attempt > ATTEMPTS:
                     raise
@@ -129,6 +129,8 @@ class Workspace:
                 if path.read_bytes() == content:
                     return
                 if not force:
+                    if not self.folder.exists():
+                        raise self.superseded()
                     raise Unusable(in_the_way(path))
             with self.part() as unfinished:
                 unfinished.write_bytes(content)
