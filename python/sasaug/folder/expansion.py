@@ -184,7 +184,8 @@ def _note_labels(
     report.absent_labels, report.mask_labels = absent, sorted(labels)
     values = ", ".join(map(str, report.mask_labels[:SHOWN_LABELS]))
     more = ", ..." if len(labels) > SHOWN_LABELS else ""
-    notes[f"labels {absent} in none of {read} masks, which hold {values}{more}"] = []
+    masks = f"in none of {read} masks, which hold" if read > 1 else "not in the mask, which holds"
+    notes[f"labels {absent} {masks} {values}{more}"] = []
 
 
 def _check_extras(job: Job, engine: str) -> None:
