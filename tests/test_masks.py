@@ -242,12 +242,21 @@ def rings():
     return sum(disc(shape, radius, 60, centre) for radius in (70, 50, 30, 10))
 
 
+def lines():
+    """Labels that are thin lines, as needles are, beside an object."""
+    labels = disc((60, 60), 9, 200, (45, 12))
+    for column, value in ((30, 60), (40, 90), (50, 120)):
+        labels[:, column] = value
+    return labels
+
+
 @pytest.mark.parametrize(
     "labels",
     [
         regions(),
         regions() * 80,
         rings(),
+        lines(),
         disc(),
         disc(value=1),
         disc(value=100) + disc(radius=6, value=100),

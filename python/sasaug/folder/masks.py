@@ -25,7 +25,8 @@ OBJECT = 255  # the label of masks that a threshold made
 MARGIN = 8  # levels within an eighth of an end are not in the middle
 LEAST_TOP = 8  # soft edges need room for levels between 0 and the maximum
 TINT = 16  # levels between channels that lossy compression adds to grey
-FLAT, RAMP = 0.05, 0.8  # shares of the pixels in the middle
+FLAT = 0.05  # of the object: a lossy mask with larger flat regions in the middle has labels
+RAMP = 0.8  # of the pixels in the middle: those of a soft edge are on a slope
 
 
 def decode_mask(
@@ -84,8 +85,8 @@ def decode_mask(
 def is_soft(grey: NDArray[Any]) -> bool:
     """Say whether the values of a mask between 0 and its maximum are edges of one object.
 
-    On a soft edge every value lies between a smaller and a greater neighbour; a region of a label
-    map is flat.
+    On a soft edge nearly every pixel has a smaller and a greater neighbour; within a region of a
+    label map, and on a thin line, none has both.
     """
     top = int(grey.max(initial=0))
     if top < LEAST_TOP:
@@ -94,10 +95,8 @@ def is_soft(grey: NDArray[Any]) -> bool:
     if len(np.unique(grey[middle])) < 2:
         return False
     low, high = _surroundings(grey)
-    flat = np.count_nonzero(middle & (low == high))
     ramp = np.count_nonzero(middle & (low < grey) & (grey < high))
-    count = np.count_nonzero(middle)
-    return bool(flat <= FLAT * count and ramp >= RAMP * count)
+    return bool(ramp >= RAMP * np.count_nonzero(middle))
 
 
 def looks_like_outline(mask: NDArray[Any]) -> bool:
