@@ -88,6 +88,16 @@ def test_sample_id_is_what_it_was():
     assert sample_id("benign/benign (1).png", 3) == 12338538727608314783
 
 
+def test_masks_have_their_images_key_unless_a_pattern_says_otherwise(job):
+    for path in (job.images / "a").iterdir():
+        path.rename(path.with_name(f"img {path.name}"))
+    with_key = replace(job, image_pattern="img {key}")
+    assert (job.mask_pattern, with_key.mask_pattern) == ("{stem}", "{key}")
+    report = expand(with_key)
+    assert report.cases == 3 and len(report.notes) == 2
+    assert json.loads((job.out / "settings.json").read_text())["pattern"] == "{key}"
+
+
 def test_nothing_but_outputs_is_left(job):
     expand(job)
     names = {path.name for path in job.out.rglob("*") if path.is_file()}

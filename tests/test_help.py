@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +79,11 @@ def test_exit_statuses_are_a_table():
 
 def test_layouts_are_pairs_of_a_name_and_its_options():
     lines = block(lines_of("augment"), "Layouts")
+    page = Path(__file__).parents[1] / "docs/scale-out.md"
+    if page.is_file():  # which has one layout more, that of the defaults
+        table = page.read_text(encoding="utf-8").split("## Layouts")[1].split("\n\n")[1]
+        cells = re.findall(r"\| `(--[^`]+)` \|$", table, re.M)
+        assert cells[1:] == [options.strip() for options in lines[1::2]]
     assert len(lines) >= 10 and len(lines) % 2 == 0
     for name, options in zip(lines[::2], lines[1::2], strict=True):
         assert re.match(r"    \S", name) and "--" not in name

@@ -117,7 +117,7 @@ def test_mask_drawn_on_the_shown_image_lies_on_the_object(job, orientation):
     assert report.notes == {f"image turned upright from EXIF orientation {orientation}": ["x.jpg"]}
     shown, mask = load(job.out / "images/x_000.png"), load(job.out / "masks/x_000.png")
     assert np.array_equal(shown > 110, mask > 0)
-    assert rows(job)[0]["source_orientations"] == f"{orientation}|1"
+    assert rows(job)[0]["source_orientations"] == f"{orientation} 1"
 
 
 def test_masks_are_turned_and_recorded_too(job):
@@ -132,7 +132,7 @@ def test_masks_are_turned_and_recorded_too(job):
     palette.save(job.masks / "x_2.png", exif=exif)
     expand(replace(job, pattern="{stem}_*"))
     assert np.array_equal(load(job.out / "masks/x_000.png"), upright)
-    assert rows(job)[0]["source_orientations"] == "1|8|5"
+    assert rows(job)[0]["source_orientations"] == "1 8 5"
 
 
 def test_mask_drawn_on_the_stored_image_is_named_with_the_reason(job):

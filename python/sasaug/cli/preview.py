@@ -116,15 +116,14 @@ def _source(
         place = int((labels != 0).sum(axis=(1, 2)).argmax())  # noise is seen in a large structure
         return Tile(several[place], labels[place], "simulated ultrasound")
     from ..folder.cases import decode, read
-    from ..folder.job import Unusable
+    from ..folder.job import Job, Unusable
     from ..folder.pairs import find
 
     for name, folder in (("images", images), ("masks", masks)):
         if not folder.is_dir():
             raise ValueError(f"{name} must be a folder, got {folder}")
-    listed = find(
-        images, masks, of_a_run.get("pattern", "{stem}"), False, of_a_run.get("image_pattern")
-    )
+    job = Job(images, masks, Path(), SAS(), **of_a_run)
+    listed = find(images, masks, job.mask_pattern, False, job.image_pattern)
     if not listed.cases:
         raise ValueError(f"images must hold an image with a mask, got none: {listed.reason}")
     found = listed.cases
@@ -135,7 +134,7 @@ def _source(
     try:
         one = chosen[0]
         contents = [read(images, one.image), *(read(masks, name) for name in one.masks)]
-        loaded = decode(one, contents, of_a_run.get("mask_threshold"))
+        loaded = decode(one, contents, job.mask_threshold)
     except Unusable as error:
         raise ValueError(str(error)) from error
     return Tile(loaded.image, loaded.mask, one.name)

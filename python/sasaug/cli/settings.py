@@ -57,8 +57,8 @@ HELP = {
     "them too. Default: large.",
     "labels": "Label whose pixels get noise; repeatable. Default: all.",
     "antialias": "Antialias when shrinking. Default: off.",
-    "pattern": 'Name of the masks of an image, such as "{stem}_mask*". Default: {stem}; in tars '
-    "{stem}.mask.",
+    "pattern": 'Name of the masks of an image, such as "{stem}_mask*". Default: {stem}; with '
+    "--image-pattern {key}; in tars {stem}.mask.",
     "image_pattern": "Name of an image; {key} is the part that --pattern repeats, as in "
     '"img_{key}" with "mask_{key}". Default: every file is an image.',
     "each_mask": "Several masks of an image are cases of their own, or one merged case. "

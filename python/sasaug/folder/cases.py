@@ -50,10 +50,6 @@ class Loaded:
     notes: tuple[tuple[str, str], ...]  # (what was decided, file)
     orientations: tuple[int, ...]  # EXIF, 1..8, of the image and of each mask as stored
 
-    @property
-    def joined_orientations(self) -> str:
-        return "|".join(map(str, self.orientations))
-
 
 def read(root: Path, path: str) -> bytes:
     """Return a file's content; raises `Unusable`."""

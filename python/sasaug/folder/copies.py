@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 from .. import apply
 from .cases import Case, Loaded
 from .job import Job, Row, Unusable, sample_id
+from .rows import as_text
 
-__all__ = ["Copy", "copies", "is_transformed"]
+__all__ = ["Copy", "copies"]
 
 BATCH_BYTES = 64 << 20  # of outputs held in memory at once, per thread
+PLANNED = ("id", "transformed", "window", "thumbnail", "noise", "strength")  # of Plan.rows()
 INDEX_DIGITS = 3  # of a copy's index in file names; more where there are more copies
 
 
@@ -43,10 +45,6 @@ def copies(job: Job, case: Case, loaded: Loaded, source_hash: str) -> Iterator[C
     """
     for some in _batches(job, loaded):
         yield from _batch(job, case, loaded, some, source_hash)
-
-
-def is_transformed(row: Row) -> bool:
-    return row["transformed"] == "true"
 
 
 def _batches(job: Job, loaded: Loaded) -> Iterator[range]:
@@ -78,25 +76,22 @@ def _batch(job: Job, case: Case, loaded: Loaded, some: range, source_hash: str) 
     source_roi = _roi(job, loaded.mask)
     for copy, planned, image, mask in zip(some, plan.rows(), x, y, strict=True):
         suffix = f"_{str(copy).zfill(max(INDEX_DIGITS, len(str(job.copies - 1))))}.png"
-        row = {
-            "image": f"images/{case.name}{suffix}",
-            "mask": f"masks/{case.name}{suffix}",
-            "source_image": case.image,
-            "source_masks": case.joined_masks,
-            "source_hash": source_hash,
-            "source_orientations": loaded.joined_orientations,
-            "source_roi": str(source_roi),
-            "copy": str(copy),
-            "seed": str(job.seed),
-            "id": str(planned["id"]),
-            "transformed": "true" if planned["transformed"] else "false",
-            "window": " ".join(map(str, planned["window"])),
-            "thumbnail": " ".join(map(str, planned["thumbnail"])),
-            "noise": planned["noise"] or "",
-            "strength": "" if planned["strength"] is None else f"{planned['strength']:.9g}",
-            "canvas": " ".join(map(str, plan.canvas)),
-            "roi": str(_roi(job, mask)),
-        }
+        row = as_text(
+            {
+                "image": f"images/{case.name}{suffix}",
+                "mask": f"masks/{case.name}{suffix}",
+                "source_image": case.image,
+                "source_masks": case.joined_masks,
+                "source_hash": source_hash,
+                "source_orientations": loaded.orientations,
+                "source_roi": source_roi,
+                "copy": copy,
+                "seed": job.seed,
+                **{name: planned[name] for name in PLANNED},
+                "canvas": plan.canvas,
+                "roi": _roi(job, mask),
+            }
+        )
         yield Copy(row, _encode(image), _encode(mask))
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from .cases import Case, Loaded, decode, fingerprint, read
-from .copies import copies, is_transformed
+from .copies import copies
 from .job import Job, Outcome, Row, Unusable
+from .rows import is_transformed
 from .workspace import Workspace
 
 __all__ = ["CHANGED", "contents", "expand_case", "labels_of"]

@@ -39,7 +39,7 @@ class Job:
         In [0, 2^64).
     pattern : str, optional
         File name of the masks of an image; see `sasaug.folder.pairs.find`. Default: "{stem}" in
-        folders, "{stem}.mask" in tars.
+        folders, "{key}" with `image_pattern`, "{stem}.mask" in tars.
     image_pattern : str, optional
         File name of an image, with "{key}" for the part that `pattern` repeats; folders only.
         Default: every file is an image, and its key is its stem.
@@ -75,7 +75,8 @@ class Job:
 
     @property
     def mask_pattern(self) -> str:
-        return self.pattern or ("{stem}.mask" if self.reads_tars else "{stem}")
+        default = "{stem}" if self.image_pattern is None else "{key}"
+        return self.pattern or ("{stem}.mask" if self.reads_tars else default)
 
 
 @dataclass

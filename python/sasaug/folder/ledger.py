@@ -204,7 +204,7 @@ class Ledger:
         if tuple(columns) != self.layout.columns:
             raise ValueError(
                 f"{manifest} must be a manifest that this version of sasaug writes for "
-                f"{self.layout.files[0]}s, got other columns"
+                f"{self.layout.files[0]}s, got other columns: choose another folder, or delete it"
             )
 
     def _check_is_ours(self, settings: Mapping[str, Any]) -> None:

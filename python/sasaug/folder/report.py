@@ -16,8 +16,8 @@ from pathlib import Path
 
 from .. import SAS
 from ..preview import contact_sheet, encode_png
-from .copies import is_transformed
 from .job import Job, Row
+from .rows import as_values, is_transformed
 from .sheet import tile
 from .workspace import Workspace
 
@@ -148,18 +148,18 @@ def histogram(before: Sizes, after: Sizes, limit: float) -> str:
 def _before(rows: Sequence[Row]) -> Sizes:
     """Return the sizes in the sources, one for each case."""
     cases: dict[tuple[str, str], float] = {}
-    for row in rows:
-        *_, width, height = map(int, row["window"].split())
-        cases[row["source_image"], row["source_masks"]] = int(row["source_roi"]) / (width * height)
+    for row in map(as_values, rows):
+        *_, width, height = row["window"]
+        cases[row["source_image"], row["source_masks"]] = row["source_roi"] / (width * height)
     return Sizes(list(cases.values()))
 
 
 def _after(rows: Sequence[Row]) -> Sizes:
     """Return the sizes in the outputs."""
     shares = []
-    for row in rows:
-        height, width = map(int, row["canvas"].split())
-        shares.append(int(row["roi"]) / (width * height))
+    for row in map(as_values, rows):
+        height, width = row["canvas"]
+        shares.append(row["roi"] / (width * height))
     return Sizes(shares)
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ..preview import Tile, contact_sheet, describe, encode_png
 from .cases import Case, decode, read
-from .copies import is_transformed
 from .files import contents
 from .job import Job, Row
 from .reading import decode_image, header
+from .rows import as_values, is_transformed
 from .workspace import Workspace
 
 __all__ = ["PREVIEW", "tile", "write_preview"]
@@ -54,14 +54,8 @@ def write_preview(job: Job, space: Workspace, cases: Sequence[Case], rows: Seque
 def tile(job: Job, row: Row) -> Tile:
     """Return an output as it is on disk, captioned with its transformation."""
     image, mask = (_decoded(job, row[name]) for name in ("image", "mask"))
-    planned = {
-        "transformed": is_transformed(row),
-        "window": [int(number) for number in row["window"].split()],
-        "thumbnail": [int(number) for number in row["thumbnail"].split()],
-        "noise": row["noise"] or None,
-        "strength": float(row["strength"]) if row["strength"] else None,
-    }
-    height, width = map(int, row["canvas"].split())
+    planned = as_values(row)
+    height, width = planned["canvas"]
     return Tile(image, mask, describe(planned, (height, width)))
 
 

@@ -22,19 +22,18 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from .cases import Case, decode, fingerprint
-from .copies import Copy, copies, is_transformed
+from .copies import Copy, copies
 from .files import CHANGED, contents, labels_of
 from .job import TAR, Job, Outcome, Row, Unusable
 from .pairs import cases_of, same_stem
 from .reading import FORMATS, SUFFIXES
+from .rows import as_values, is_transformed
 from .workspace import Workspace, in_the_way, named
 
 __all__ = ["Tar", "expand_tar", "find_tars", "grouped"]
 
 INDEX_DIGITS = 6  # of a tar's number
 LEFT_OUT = ("image", "mask")  # columns that name files, which a tar does not have
-NUMBERS = ("source_roi", "copy", "seed", "id", "roi")
-LISTS = ("window", "thumbnail", "canvas")
 Source = tuple[Case, Sequence[bytes]]
 
 
@@ -162,21 +161,16 @@ def _sample(case: Case, copy: Copy) -> dict[str, str | bytes]:
         "__key__": f"{key}_{suffix}",
         "png": copy.image,
         "mask.png": copy.mask,
-        "json": json.dumps(_typed(copy.row), ensure_ascii=False).encode(),
+        "json": json.dumps(_facts(copy.row), ensure_ascii=False).encode(),
     }
 
 
-def _typed(row: Row) -> dict[str, Any]:
-    """Return a row of a manifest with the types of JSON."""
-    typed: dict[str, Any] = {name: row[name] for name in row if name not in LEFT_OUT}
-    typed.update({name: int(row[name]) for name in NUMBERS})
-    typed.update({name: [int(number) for number in row[name].split()] for name in LISTS})
-    typed["transformed"] = is_transformed(row)
-    typed["noise"] = row["noise"] or None
-    strength = float(row["strength"] or "nan")
-    # JSON has no infinity; a plan writes the same word.
-    typed["strength"] = strength if math.isfinite(strength) else row["strength"] or None
-    return typed
+def _facts(row: Row) -> dict[str, Any]:
+    """Return a row of a manifest for JSON."""
+    facts = {name: value for name, value in as_values(row).items() if name not in LEFT_OUT}
+    if facts["strength"] is not None and not math.isfinite(facts["strength"]):
+        facts["strength"] = row["strength"]  # JSON has no infinity; a plan writes the same word
+    return facts
 
 
 def _sources(job: Job, tar: Tar, written: _Written) -> Iterator[Source | Unusable]:
