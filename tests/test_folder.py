@@ -386,20 +386,3 @@ def test_settings_that_do_not_fit_an_image_are_named(job):
     report = expand(replace(job, augment=sasaug.SAS(labels=(300,))))
     assert (report.cases, len(report.skipped)) == (1, 5)
     assert report.skipped[0].startswith("a/case 2.png: labels must fit the masks' type")
-
-
-# Preview
-
-
-def test_preview_shows_what_is_on_disk(job, tmp_path):
-    report = expand(job, preview=True)
-    assert report.preview == job.out / "preview.png"
-    sheet = load(report.preview)
-    assert sheet.ndim == 3 and sheet.shape[1] > 4 * 256  # an original and three copies
-    expand(replace(job, out=tmp_path / "again"), workers=3, preview=True)
-    assert tree(job.out) == tree(tmp_path / "again")
-
-
-def test_preview_of_nothing_transformed_is_still_drawn(job):
-    report = expand(replace(job, augment=sasaug.SAS(p=0.0)), preview=True)
-    assert report.transformed == 0 and report.preview is not None
