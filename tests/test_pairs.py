@@ -327,6 +327,37 @@ def test_every_file_that_is_passed_over_is_named_with_the_reason(tmp_path):
     ]
 
 
+def test_folder_of_other_formats_is_described(tmp_path):
+    files = ["images/a.dcm", "images/b.nii.gz", "masks/a.png"]
+    found = found_in(tmp_path, files, "{stem}", same=False)
+    formats = "PNG, JPEG, TIFF, BMP, WebP or GIF"
+    images = tmp_path / "images"
+    names = f"{images / 'a.dcm'}, {images / 'b.nii.gz'}"
+    assert found.reason == f"{images} holds no {formats} file, but {names}"
+
+
+@pytest.mark.parametrize("name", [b"\xff.txt", b".\xff", b"\xff/x.png", b"\xff.png"])
+def test_names_that_are_no_text_can_be_printed(tmp_path, name):
+    found_in(tmp_path, ["images/a.png", "masks/a.png"], "{stem}", same=False)
+    path = os.path.join(os.fsencode(tmp_path / "images"), name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb"):
+        pass
+    found = pairs.find(tmp_path / "images", tmp_path / "masks", "{stem}", False)
+    assert [case.image for case in found.cases] == ["a.png"]
+    named = found.problems + [file for _, file in found.notes]
+    assert len(named) == 1 and named[0].encode() and "\\udcff" in named[0]
+
+
+def test_links_that_lead_nowhere_are_left_to_reading(tmp_path):
+    found_in(tmp_path, ["images/a.png", "masks/a.png", "masks/b.png"], "{stem}", same=False)
+    (tmp_path / "images/b.png").symlink_to("b.png")
+    (tmp_path / "images/c.png").symlink_to("nowhere.png")
+    found = pairs.find(tmp_path / "images", tmp_path / "masks", "{stem}", False)
+    assert [case.image for case in found.cases] == ["a.png", "b.png"]
+    assert found.problems == ["c.png: no mask matches '{stem}'"]
+
+
 def test_linked_folders_and_files_are_read(tmp_path):
     found_in(tmp_path, ["far/p1/a.png", "far/p2/b.png", "far/c.png", "images/d.png", "masks/d.png"])
     (tmp_path / "images/p1").symlink_to(tmp_path / "far/p1")

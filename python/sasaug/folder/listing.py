@@ -64,10 +64,10 @@ def listed(root: Path, leave_out: Sequence[Path]) -> Listing:
             ordered = sorted(entries, key=lambda entry: entry.name)
         for entry in ordered:
             path = prefix + entry.name
-            shown = str(root / path)
+            shown = _shown(root / path)
             if entry.name[0] == ".":
                 found.notes.append(("passed over: hidden", shown))
-            elif entry.is_dir():
+            elif _is_folder(entry):
                 real = Path(entry.path).resolve()
                 again = real in seen or top in real.parents or real in top.parents
                 if real in left_out:
@@ -79,7 +79,7 @@ def listed(root: Path, leave_out: Sequence[Path]) -> Listing:
                 walk(Path(entry.path), f"{path}/")
             elif not entry.name.lower().endswith(SUFFIXES):
                 found.notes.append((f"passed over: not a {FORMATS} file by its suffix", shown))
-            elif not entry.is_file() and not entry.is_symlink():
+            elif not entry.is_symlink() and not entry.is_file():
                 found.notes.append(("passed over: not a regular file", shown))
             else:
                 _add(path, found)
@@ -89,13 +89,28 @@ def listed(root: Path, leave_out: Sequence[Path]) -> Listing:
     return found
 
 
-def _add(path: str, found: Listing) -> None:
+def _is_folder(entry: os.DirEntry[str]) -> bool:
     try:
-        path.encode()
-    except UnicodeEncodeError:
-        found.problems.append(f"{path!a}: its name is not valid UTF-8")
-    else:
+        return entry.is_dir()
+    except OSError:  # a link that leads back to itself; reading it says so
+        return False
+
+
+def _add(path: str, found: Listing) -> None:
+    if _shown(path) == path:
         found.paths.append(path)
+    else:
+        found.problems.append(f"{_shown(path)}: its name is not valid UTF-8")
+
+
+def _shown(path: Path | str) -> str:
+    """Return a path that can be printed, whatever its bytes."""
+    text = str(path)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return ascii(text)
+    return text
 
 
 def hint(images: Sequence[str], of_masks: Listing, masks: Path, same: bool) -> str:
@@ -108,12 +123,13 @@ def hint(images: Sequence[str], of_masks: Listing, masks: Path, same: bool) -> s
     return f"; {first_names(masks, names)}" + (f"; did you mean {options}?" if options else "")
 
 
-def first_names(root: Path, paths: Sequence[str]) -> str:
-    """Show the first names below a folder."""
-    if not paths:
-        return f"{root} holds no {FORMATS} file"
-    more = ", ..." if len(paths) > SHOWN else ""
-    return f"the first names in {root} are {', '.join(paths[:SHOWN])}{more}"
+def first_names(root: Path, paths: Sequence[str], others: Sequence[str] = ()) -> str:
+    """Show the first names below a folder, or the first other files if it has no images."""
+    names = paths or others
+    first = ", ".join(names[:SHOWN]) + (", ..." if len(names) > SHOWN else "")
+    if paths:
+        return f"the first names in {root} are {first}"
+    return f"{root} holds no {FORMATS} file" + (f", but {first}" if others else "")
 
 
 def _by_stem(images: Sequence[str], of_masks: Listing, same: bool) -> str:

@@ -286,7 +286,7 @@ def _reason(found: Found, images: Path, of_images: Listing, image_pattern: str |
     if found.problems:
         more = f" ({len(found.problems)} in all)" if len(found.problems) > 1 else ""
         return f"{found.problems[0]}{more}"
-    names = first_names(images, of_images.paths)
+    names = first_names(images, of_images.paths, [file for _, file in of_images.notes])
     return names if image_pattern is None else f"no image matches {image_pattern!r}; {names}"
 
 
