@@ -268,7 +268,7 @@ def test_scattered_sample_is_named(tars, tmp_path):
         {"__key__": "x", "mask.png": png(disc())},
     ]
     write_tar(tmp_path / "in/t1.tar", parts)
-    assert "t1.tar: x: the files of a sample must be neighbours" in expand(tars).skipped
+    assert "t1.tar: x: the files of a sample must be next to each other" in expand(tars).skipped
 
 
 def test_changed_source_is_named_and_its_tar_kept(tars, folder, tmp_path):

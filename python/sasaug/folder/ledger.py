@@ -216,7 +216,10 @@ class Ledger:
         if old is not None:
             self._compare(old, settings)
         elif others:
-            raise ValueError(f"{self.out} must be empty or made by sasaug, and holds other files")
+            raise ValueError(
+                f"{self.out} must be empty or made by sasaug, got other files: choose another "
+                "folder, or write into this one with --force"
+            )
 
     def _settle(self, settings: Mapping[str, Any]) -> None:
         """Write the settings, if the folder has none."""

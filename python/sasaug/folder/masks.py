@@ -208,7 +208,8 @@ def _refuse_levels(path: str, grey: NDArray[Any], top: int) -> None:
 
 def _middle(grey: NDArray[Any], top: int) -> NDArray[Any]:
     """Return where values are far from 0 and from the maximum."""
-    return (grey >= top / MARGIN) & (grey <= top - top / MARGIN)
+    margin = -(-top // MARGIN)
+    return (grey >= margin) & (grey <= top - margin)
 
 
 def _surroundings(grey: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

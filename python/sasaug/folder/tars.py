@@ -196,7 +196,9 @@ def _samples(job: Job, path: Path, written: _Written) -> Iterator[Source | Unusa
                 key = sample["__key__"]
                 names = sorted(f"{key}.{field}" for field in sample if field[:2] != "__")
                 if key in seen:
-                    yield Unusable(f"{path.name}: {key}: the files of a sample must be neighbours")
+                    yield Unusable(
+                        f"{path.name}: {key}: the files of a sample must be next to each other"
+                    )
                     continue
                 seen.add(key)
                 cases = list(_paired(names, key, job))
