@@ -19,9 +19,9 @@ pytest.importorskip("cv2", reason="needs the extra `cli`")
 pytest.importorskip("PIL", reason="needs the extra `cli`")
 pytest.importorskip("typer", reason="needs the extra `cli`")
 
-from pictures import disc, picture, tree, write
+from pictures import INCOMPLETE, disc, picture, tree, write
 from processes import LIMIT, start
-from sasaug.folder import Job, Superseded, expand, ledger, tars, workspace
+from sasaug.folder import Job, Superseded, expand, expansion, ledger, tars, workspace
 
 EVERY = sasaug.SAS(p=1.0, apply_to="all")
 
@@ -139,6 +139,33 @@ def test_equal_run_that_ends_second_says_so(job, tmp_path, monkeypatch):
     expand(replace(job, out=tmp_path / "alone"))
     assert tree(job.out) == tree(tmp_path / "alone")
     assert expand(job).written == 0
+
+
+def test_preview_of_a_superseded_run_ends_it_too(job, monkeypatch):
+    real = expansion.write_preview
+
+    def drawn(*arguments):
+        expand(replace(job, copies=1), force=True)
+        return real(*arguments)
+
+    monkeypatch.setattr(expansion, "write_preview", drawn)
+    with pytest.raises(Superseded):
+        expand(job, preview=True)
+    assert not (job.out / "preview.png").exists()
+
+
+def test_preview_of_a_source_that_is_gone_names_it(job, monkeypatch):
+    real = expansion.write_preview
+
+    def drawn(*arguments):
+        for path in job.masks.iterdir():
+            path.write_bytes(b"")
+        return real(*arguments)
+
+    monkeypatch.setattr(expansion, "write_preview", drawn)
+    with pytest.raises(OSError, match=f"png: {INCOMPLETE}"):
+        expand(job, preview=True)
+    assert (job.out / "manifest.csv").exists()
 
 
 def test_tar_of_a_superseded_run_is_not_placed(job, tmp_path, monkeypatch):

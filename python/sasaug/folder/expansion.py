@@ -18,7 +18,7 @@ from .. import STREAM_VERSION, __version__
 from .cases import Case
 from .engines import ENGINES
 from .files import expand_case
-from .job import Job, Outcome, Report, Row
+from .job import Job, Outcome, Report, Row, Unusable
 from .ledger import FILES, TARS, Ledger
 from .pairs import find
 from .report import write_report
@@ -125,10 +125,13 @@ def expand(
         return found
     rows = ledger.write_manifest()
     cases = [unit for unit in finished if isinstance(unit, Case)]
-    if preview and cases:
-        found.preview = write_preview(job, ledger.workspace, cases, rows)
-    if report and cases:
-        found.report = write_report(job, ledger.workspace, rows)
+    try:
+        if preview and cases:
+            found.preview = write_preview(job, ledger.workspace, cases, rows)
+        if report and cases:
+            found.report = write_report(job, ledger.workspace, rows)
+    except Unusable as error:  # a source or an output that was there a moment ago
+        raise ledger.workspace.lost() or OSError(str(error)) from error
     ledger.close()
     return found
 

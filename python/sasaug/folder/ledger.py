@@ -161,8 +161,9 @@ class Ledger:
         for name in (MANIFEST, SETTINGS):
             self.workspace.discard(name)
         self.close()
-        if self._is_new and not any(self.out.iterdir()):
-            self.out.rmdir()
+        if self._is_new:
+            with suppress(OSError):  # another process has written to it
+                self.out.rmdir()
 
     def _read(self, folders: Iterable[Path]) -> Iterator[Row]:
         """Yield the rows of the manifest, and of the journals below some folders."""

@@ -96,11 +96,15 @@ class Workspace:
         try:
             yield
         except FileNotFoundError as error:
-            if self.folder.exists():
+            lost = self.lost()
+            if lost is None:
                 raise
-            raise self.superseded() from error
+            raise lost from error
 
-    def superseded(self) -> Superseded:
+    def lost(self) -> Superseded | None:
+        """Return the error of a run that no longer owns the folder, or None."""
+        if self.folder.exists():
+            return None
         if (self.out / MANIFEST).exists() and not (self.out / UNFINISHED).exists():
             return Superseded(
                 f"another run finished {self.out} meanwhile; run the command again to see that "
@@ -124,14 +128,12 @@ class Workspace:
             The file cannot be written; the error names it.
         """
         path = self.out / name
-        with named(path):
+        with named(path), self.owned():
             if path.exists():
                 if path.read_bytes() == content:
                     return
                 if not force:
-                    if not self.folder.exists():
-                        raise self.superseded()
-                    raise Unusable(in_the_way(path))
+                    raise self.lost() or Unusable(in_the_way(path))
             with self.part() as unfinished:
                 unfinished.write_bytes(content)
                 path.parent.mkdir(parents=True, exist_ok=True)
