@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 DATA = Path(os.environ.get("SASAUG_DATA", Path(__file__).parents[1] / "../shared/data"))
+INCOMPLETE = "is not a complete PNG, JPEG, TIFF, BMP, WebP or GIF file"
+EMPTY = "empty mask: the sample counts as small and is not transformed by default"
 needs_data = pytest.mark.skipif(not (DATA / "originals").is_dir(), reason="needs SASAUG_DATA")
 
 

@@ -132,6 +132,9 @@ def test_nothing_is_said_as_none_where_there_is_no_null(root):
         ("a.toml", "[noise]\nloud = [1, 2]", "noise must name kinds of"),
         ("a.toml", "noise = 3", "noise must be"),
         ("a.toml", "p = 2", "p must be"),
+        ("a.toml", "p = 2026-01-01", "p must be"),
+        ("a.toml", "canvas = 0", "canvas must be N or HxW in pixels, each at least 1"),
+        ("a.toml", "canvas = [64, -1]", "canvas must be N or HxW in pixels, each at least 1"),
         ("a.toml", "p = ", "config must be TOML (*.toml) or JSON, got "),
         ("a.json", "{", "config must be TOML (*.toml) or JSON, got "),
         ("a.json", "\ud800", "config must be TOML (*.toml) or JSON, got "),
@@ -164,4 +167,5 @@ def test_reader_of_toml_is_named_where_it_is_missing(root):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr == 'tomli is missing: pip install "sasaug[cli]"\n'
+    advice = "in a checkout of sasaug: pip install '.[cli]'"
+    assert result.stderr == f"error: tomli is missing; {advice}\n"

@@ -124,4 +124,6 @@ def test_missing_ray_has_status_2_and_one_sentence(data, tmp_path):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr == 'ray is missing: pip install "sasaug[ray]"\n'
+    advice = "in a checkout of sasaug: pip install '.[ray]'"
+    assert result.stderr == f"error: ray is missing; {advice}\n"
+    assert not (tmp_path / "out").exists()

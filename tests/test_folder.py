@@ -30,7 +30,7 @@ def table(out):
 
 
 def journals(out):
-    return sorted((out / ".sasaug").glob("journal-*.jsonl"))
+    return sorted((out / ".sasaug").glob("*/journal-*.jsonl"))
 
 
 @pytest.fixture
@@ -86,6 +86,16 @@ def test_settings_are_written(job):
 def test_sample_id_is_what_it_was():
     # printf 'benign/benign (1).png#3' | b2sum -l 64, read as little-endian
     assert sample_id("benign/benign (1).png", 3) == 12338538727608314783
+
+
+def test_masks_have_their_images_key_unless_a_pattern_says_otherwise(job):
+    for path in (job.images / "a").iterdir():
+        path.rename(path.with_name(f"img {path.name}"))
+    with_key = replace(job, image_pattern="img {key}")
+    assert (job.mask_pattern, with_key.mask_pattern) == ("{stem}", "{key}")
+    report = expand(with_key)
+    assert report.cases == 3 and len(report.notes) == 2
+    assert json.loads((job.out / "settings.json").read_text())["pattern"] == "{key}"
 
 
 def test_nothing_but_outputs_is_left(job):
@@ -324,7 +334,11 @@ def test_out_must_lie_apart_from_the_sources(job, tmp_path, out):
         ({"seed": -1}, r"seed must be in \[0, 2\^64\), got -1"),
         ({"seed": 2**64}, r"seed must be in \[0, 2\^64\)"),
         ({"pattern": "mask"}, "pattern must hold {stem}"),
-        ({"pattern": "sub/{stem}"}, "pattern must hold {stem} and name a file, no folder"),
+        ({"pattern": "/{stem}"}, "pattern must be a name below the folder"),
+        ({"pattern": "../{stem}"}, "pattern must be a name below the folder"),
+        ({"pattern": "*/{stem}"}, "pattern must name its folders without wildcards"),
+        ({"image_pattern": "a\\\\{key}"}, "image_pattern must be a name below the folder"),
+        ({"mask_threshold": 65536}, r"mask_threshold must be in \[0, 65535\], got 65536"),
         ({"images": Path("nowhere")}, "images must be a folder, got nowhere"),
         ({"masks": Path("nowhere")}, "masks must be a folder, got nowhere"),
     ],
@@ -339,7 +353,7 @@ def test_refused_thread_count_and_empty_folder(job, tmp_path):
     with pytest.raises(ValueError, match="jobs must be at least 1, got 0"):
         expand(job, workers=0)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ValueError, match="an image with a mask, got none: no PNG, JPEG, TIFF or"):
+    with pytest.raises(ValueError, match=r"an image with a mask, got none: .*/empty holds no PNG"):
         expand(replace(job, images=tmp_path / "empty"))
     with pytest.raises(ValueError, match=r"got none: a/case 0.png: no mask .* \(6 in all\)"):
         expand(replace(job, masks=tmp_path / "empty"))
@@ -372,20 +386,3 @@ def test_settings_that_do_not_fit_an_image_are_named(job):
     report = expand(replace(job, augment=sasaug.SAS(labels=(300,))))
     assert (report.cases, len(report.skipped)) == (1, 5)
     assert report.skipped[0].startswith("a/case 2.png: labels must fit the masks' type")
-
-
-# Preview
-
-
-def test_preview_shows_what_is_on_disk(job, tmp_path):
-    report = expand(job, preview=True)
-    assert report.preview == job.out / "preview.png"
-    sheet = load(report.preview)
-    assert sheet.ndim == 3 and sheet.shape[1] > 4 * 256  # an original and three copies
-    expand(replace(job, out=tmp_path / "again"), workers=3, preview=True)
-    assert tree(job.out) == tree(tmp_path / "again")
-
-
-def test_preview_of_nothing_transformed_is_still_drawn(job):
-    report = expand(replace(job, augment=sasaug.SAS(p=0.0)), preview=True)
-    assert report.transformed == 0 and report.preview is not None

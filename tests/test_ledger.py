@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from sasaug.folder import ledger
+from sasaug.folder import ledger, workspace
 
 
 def test_files_appear_whole(tmp_path):
     path = tmp_path / "file"
     contents = [bytes([value]) * 200_000 for value in range(2)]
-    ledger.write_atomically(path, contents[0])
+    workspace.write_atomically(path, contents[0])
     seen, stop = set(), threading.Event()
 
     def watch():
@@ -22,7 +22,7 @@ def test_files_appear_whole(tmp_path):
     watcher = threading.Thread(target=watch)
     watcher.start()
     for turn in range(200):
-        ledger.write_atomically(path, contents[turn % 2])
+        workspace.write_atomically(path, contents[turn % 2])
     stop.set()
     watcher.join()
     assert seen <= set(contents)
@@ -31,7 +31,7 @@ def test_files_appear_whole(tmp_path):
 def test_failed_write_leaves_nothing(tmp_path):
     (tmp_path / "taken").mkdir()
     with pytest.raises(OSError, match="taken"):
-        ledger.write_atomically(tmp_path / "taken", b"content")
+        workspace.write_atomically(tmp_path / "taken", b"content")
     assert [entry.name for entry in tmp_path.iterdir()] == ["taken"]
 
 

@@ -1,11 +1,10 @@
-"""Claims about finding images with their masks, and reading them."""
+"""Claims about finding images with their masks."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import replace
+import re
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,36 +14,23 @@ import sasaug
 pytest.importorskip("cv2", reason="needs the extra `cli`")
 pytest.importorskip("PIL", reason="needs the extra `cli`")
 
-import cv2
 
-from pictures import DATA, disc, load, needs_data, picture, write
-from sasaug.folder import Job, expand, pairs, sample_id
+from pictures import disc, picture, write
+from sasaug.folder import Job, expand, pairs
 
 EVERY = sasaug.SAS(p=1.0, apply_to="all")
-
-
-@pytest.fixture
-def one(tmp_path):
-    """Return a function that makes a job of one image and its masks."""
-
-    def make(image, mask, image_name="x.png", mask_name="x.png", **changes):
-        write(tmp_path / "images" / image_name, image)
-        write(tmp_path / "masks" / mask_name, mask)
-        job = Job(tmp_path / "images", tmp_path / "masks", tmp_path / "out", EVERY, copies=2)
-        return replace(job, **changes)
-
-    return make
 
 
 # Which mask belongs to which image
 
 
-def found_in(root, files, pattern="{stem}_mask*", same=True, each_mask=False):
+def found_in(root, files, pattern="{stem}_mask*", same=True, each_mask=False, image_pattern=None):
     for name in files:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"")
     masks = root if same else root / "masks"
-    return pairs.find(root if same else root / "images", masks, pattern, each_mask)
+    images = root if same else root / "images"
+    return pairs.find(images, masks, pattern, each_mask, image_pattern)
 
 
 def test_images_and_masks_may_share_a_folder_as_in_busi(tmp_path):
@@ -91,8 +77,8 @@ def test_missing_and_spare_masks_are_named(tmp_path):
     files = ["images/a.png", "images/b.png", "masks/b.bmp", "masks/c.tif", "masks/sub/a.png"]
     found = found_in(tmp_path, files, "{stem}", same=False)
     assert [case.image for case in found.cases] == ["b.png"]
-    assert found.problems == ["a.png: no mask matches '{stem}'"]
-    assert found.spare_masks == ["c.tif", "sub/a.png"]
+    assert found.problems == ["a.png: no mask matches '{stem}'; similar names: sub/a.png"]
+    assert found.notes == [("mask belongs to no image", name) for name in ("c.tif", "sub/a.png")]
 
 
 def test_colliding_outputs_are_both_named(tmp_path):
@@ -151,181 +137,265 @@ def test_name_that_is_no_text_is_named(tmp_path):
     assert found.problems == ["'\\udcff.png': its name is not valid UTF-8"]
 
 
-# Reading
+# Names that may be read in two ways
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".tif", ".bmp"])
-def test_truncated_files_are_named(one, suffix):
-    job = one(picture(0), disc(), f"x{suffix}")
-    path = job.images / f"x{suffix}"
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    assert expand(job).skipped == [f"x{suffix}: is no complete PNG, JPEG, TIFF or BMP picture"]
+def test_mask_that_fits_several_images_goes_to_the_longest_name(tmp_path):
+    stems = ["patient_1", "patient_1_2", "patient_10"]
+    files = [f"images/{stem}.png" for stem in stems] + [f"masks/{stem}_mask.png" for stem in stems]
+    for pattern in ("{stem}_*", "{stem}*", "{stem}_*.png"):
+        found = found_in(tmp_path, files, pattern, same=False)
+        assert {case.image: case.masks for case in found.cases} == {
+            f"{stem}.png": (f"{stem}_mask.png",) for stem in stems
+        }
+        assert found.problems == []
+        note = "mask fits several images and went to the one with the longest name"
+        assert (note, "patient_1_2_mask.png") in found.notes
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", b"\x89PNG\r\n\x1a\n"])
-def test_files_that_are_no_pictures_are_named(one, content):
-    job = one(picture(0), disc())
-    (job.masks / "x.png").write_bytes(content)
-    assert expand(job).skipped == ["x.png: is no complete PNG, JPEG, TIFF or BMP picture"]
+def test_mask_that_no_name_tells_apart_is_refused(tmp_path):
+    files = [
+        "d/images/a.png",
+        "d/images/bb.png",
+        "d/masks/1.png",
+        "e/images/c.png",
+        "e/masks/2.png",
+    ]
+    found = found_in(tmp_path, files, "masks/*", image_pattern="images/{key}")
+    assert [case.image for case in found.cases] == ["e/images/c.png"]
+    assert found.problems == [
+        "d/images/a.png and d/images/bb.png: both match the mask d/masks/1.png; choose a narrower "
+        "pattern"
+    ]
 
 
-def test_file_that_cannot_be_read_is_named(one):
-    job = one(picture(0), disc())
-    (job.masks / "x.png").unlink()
-    (job.masks / "x.png").symlink_to("nowhere")
-    assert expand(job).skipped == ["x.png: cannot be read (No such file or directory)"]
+@pytest.mark.parametrize("pattern", ["{stem}", "{stem}*", "{stem}.*"])
+def test_two_files_of_one_name_are_refused(tmp_path, pattern):
+    files = ["images/a.png", "images/b.png", "masks/a.png", "masks/a.bmp", "masks/b.png"]
+    found = found_in(tmp_path, files, pattern, same=False)
+    assert [case.image for case in found.cases] == ["b.png"]
+    assert found.problems == [
+        "a.png: a.bmp and a.png are masks of one name; keep one, or end the pattern in its suffix, "
+        "such as .bmp"
+    ]
+    found = found_in(tmp_path, files, "{stem}.png", same=False)
+    assert {case.masks for case in found.cases} == {("a.png",), ("b.png",)}
+    assert found.notes == [("mask belongs to no image", "a.bmp")]
 
 
-def test_several_pages_are_refused(one):
-    job = one(picture(0), disc(), "x.tif")
-    pages = [picture(0), picture(1)]
-    (job.images / "x.tif").write_bytes(cv2.imencodemulti(".tif", pages)[1])
-    assert expand(job).skipped == ["x.tif: must hold one picture, got 2 pages"]
+def test_image_that_looks_like_the_mask_of_another_is_refused(tmp_path):
+    """In one folder patient_1_2 may be a mask of patient_1, or a patient."""
+    stems = ["patient_1", "patient_1_mask", "patient_1_2", "patient_1_2_mask", "patient_3"]
+    files = [f"{name}.png" for name in [*stems, "patient_3_mask"]]
+    found = found_in(tmp_path, files, "{stem}_*")
+    assert [case.image for case in found.cases] == ["patient_3.png"]
+    assert found.problems == [
+        "patient_1.png: patient_1_2.png may be its mask, or an image with the mask "
+        "patient_1_2_mask.png; choose a narrower pattern"
+    ]
+    assert len(found_in(tmp_path, files, "{stem}_mask").cases) == 3
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.int16])
-def test_other_depths_are_refused(one, dtype):
-    job = one(picture(0).astype(dtype), disc(), "x.tif")
-    name = np.dtype(dtype).name
-    assert expand(job).skipped == [f"x.tif: must have unsigned 8 or 16 bits, got {name}"]
+# Layouts
+
+LAYOUTS = {
+    "prefixes": (["images/img_{k}.png", "masks/mask_{k}.png"], "img_{key}", "mask_{key}", False),
+    "a folder for each case": (["case_{k}/image.png", "case_{k}/mask.png"], "image", "mask", True),
+    "nnU-Net": (["images/c{k}_0000.png", "masks/c{k}.png"], "{key}_0000", "{key}", False),
+    "parallel folders in each case": (
+        ["case_{k}/images/x.png", "case_{k}/masks/x.png"], "images/{key}", "masks/{key}", True,
+    ),
+    "the case's name on both levels": (
+        ["{k}/images/{k}.png", "{k}/masks/1.png", "{k}/masks/2.png"],
+        "{key}/images/{key}", "{key}/masks/*", True,
+    ),
+    "parallel trees": (["images/a/{k}.png", "masks/a/{k}.png"], None, "{stem}", False),
+    "splits": (
+        ["{k}/images/x.png", "{k}/labels/x_seg.png"], "images/{key}", "labels/{key}_seg", True,
+    ),
+}  # fmt: skip
 
 
-def test_other_size_of_the_mask_is_named(one):
-    job = one(picture(0), disc((40, 50)))
-    assert expand(job).skipped == ["x.png: a mask must have its image's size, 48 x 40, got 50 x 40"]
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_are_read(tmp_path, layout):
+    names, image_pattern, pattern, same = LAYOUTS[layout]
+    files = [name.replace("{k}", str(k)) for k in range(12) for name in names]
+    found = found_in(tmp_path, files, pattern, same, image_pattern=image_pattern)
+    assert found.problems == [] and found.notes == []
+    strip = 0 if same else 1
+    expected = {}
+    for k in range(12):
+        image, *masks = (name.replace("{k}", str(k)) for name in names)
+        expected[image.split("/", strip)[-1]] = tuple(mask.split("/", strip)[-1] for mask in masks)
+    assert {case.image: case.masks for case in found.cases} == expected
+    assert len({case.name for case in found.cases}) == 12
 
 
-def unchanged(one, image, mask, **changes):
-    """Expand one image without changing it, and return the outputs and the report."""
-    job = one(image, mask, augment=sasaug.SAS(p=0.0), copies=1, **changes)
-    report = expand(job)
-    assert report.skipped == []
-    out = job.out
-    return load(out / "images/x_000.png"), load(out / "masks/x_000.png"), report
-
-
-@pytest.mark.parametrize("suffix", [".png", ".tif"])
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("shape", [(40, 48), (40, 48, 3)])
-def test_grey_and_rgb_of_8_and_16_bits_are_kept(one, suffix, dtype, shape):
-    image = picture(1, shape, dtype)
-    shown, mask, report = unchanged(one, image, disc(), image_name=f"x{suffix}")
-    assert shown.dtype == dtype and np.array_equal(shown, image)
-    assert np.array_equal(mask, disc()) and report.notes == {}
-
-
-def test_channels_are_in_rgb_order_for_sas(one):
-    image = picture(1, (40, 48, 3))
-    aug = sasaug.SAS(p=1.0, apply_to="all", per_channel=True)
-    job = one(image, disc(), augment=aug, copies=1)
-    expand(job)
-    ids = np.array([sample_id("x.png", 0)], np.uint64)
-    plan = aug.plan(disc()[None], seed=0, ids=ids)
-    x, _ = sasaug.apply(plan, image[None], disc()[None])
-    assert np.array_equal(load(job.out / "images/x_000.png"), x[0])
-
-
-def test_alpha_channel_of_an_image_is_dropped_and_noted(one):
-    image = picture(1, (40, 48, 4))
-    write_bgra = np.ascontiguousarray(image[..., [2, 1, 0, 3]])
-    job = one(picture(1), disc(), augment=sasaug.SAS(p=0.0), copies=1)
-    (job.images / "x.png").write_bytes(cv2.imencode(".png", write_bgra)[1])
-    report = expand(job)
-    assert np.array_equal(load(job.out / "images/x_000.png"), image[..., :3])
-    assert report.notes == {"alpha channel of an image dropped": ["x.png"]}
-
-
-def test_colour_mask_of_equal_channels_is_grey_and_keeps_its_labels(one):
-    mask = np.repeat(disc(value=7)[..., None], 3, axis=2)
-    _, shown, report = unchanged(one, picture(0), mask)
-    assert np.array_equal(shown, disc(value=7)) and report.notes == {}
-
-
-def test_colour_coded_mask_becomes_one_label_and_is_noted(one):
-    mask = np.zeros((40, 48, 3), np.uint8)
-    mask[5:30, 5:20, 2] = 64
-    mask[5:30, 20:40, 0] = 128
-    _, shown, report = unchanged(one, picture(0), mask)
-    assert np.array_equal(shown, mask.any(axis=2).astype(np.uint8))
-    assert list(report.notes) == ["colour-coded mask: every colour but black counts as label 1"]
-
-
-def test_sixteen_bit_masks_are_kept(one):
-    mask = disc().astype(np.uint16) * 257
-    _, shown, _ = unchanged(one, picture(0), mask)
-    assert shown.dtype == np.uint16 and np.array_equal(shown, mask)
-
-
-def test_several_masks_are_merged(one, tmp_path):
-    write(tmp_path / "masks/x_2.png", disc(radius=4, centre=(6, 6)))
-    first = disc(radius=9, centre=(28, 30))
-    _, shown, _ = unchanged(one, picture(0), first, mask_name="x_1.png", pattern="{stem}_*")
-    assert np.array_equal(shown, first | disc(radius=4, centre=(6, 6)))
-
-
-def test_jpeg_mask_is_noted(one):
-    job = one(picture(0), disc(), "x.png", "x.jpg")
-    notes = expand(job).notes
-    assert notes["mask is a JPEG: what compression left of 0 counts as object"] == ["x.jpg"]
-
-
-def test_empty_mask_passes_and_is_counted(one):
-    _, shown, report = unchanged(one, picture(0), disc(value=0))
-    assert not shown.any()
-    assert report.notes == {"mask is empty, which makes the sample a small one": ["x.png"]}
-
-
-def ellipse(thickness, end=360):
-    mask = np.zeros((200, 300), np.uint8)
-    cv2.ellipse(mask, (150, 100), (110, 70), 12, 0, end, 255, thickness)
-    return mask
+def test_image_pattern_is_a_filter_that_names_what_it_leaves(tmp_path):
+    files = ["images/c1_0000.png", "images/c1_0001.png", "masks/c1.png"]
+    found = found_in(tmp_path, files, "{key}", same=False, image_pattern="{key}_0000")
+    assert [(case.image, case.name) for case in found.cases] == [("c1_0000.png", "c1_0000")]
+    assert found.notes == [("passed over: not an image by '{key}_0000'", "c1_0001.png")]
 
 
 @pytest.mark.parametrize(
-    ("mask", "is_outline"),
+    ("image_pattern", "path", "key"),
     [
-        (ellipse(2), True),
-        (ellipse(5), True),
-        (ellipse(2, end=300), True),
-        (ellipse(-1), False),
-        (ellipse(-1) - cv2.erode(ellipse(-1), np.ones((61, 61))), False),
-        (disc((200, 300), 2), False),
-        (np.eye(200, 300, dtype=np.uint8), False),
-        (np.zeros((200, 300), np.uint8), False),
-        (np.ones((1, 300), np.uint8), False),
+        ("img_{key}", "img_0.png", "0"),
+        ("img_{key}.png", "img_0.png", "0"),
+        ("img_{key}.png", "img_0.jpg", None),
+        ("{key}_*", "a_b_c.png", "a_b"),
+        ("a.b[{key}]", "a.b[1].png", "1"),
+        ("?{key}", "xyz.png", "yz"),
+        ("{key}-{key}", "ab-ab.png", "ab"),
+        ("{key}-{key}", "ab-ac.png", None),
+        ("images/{key}", "d/images/a.png", "a"),
+        ("images/{key}", "a.png", None),
+        ("{stem}", "a.png", "a"),
     ],
 )
-def test_outlines_are_told_from_regions(mask, is_outline):
-    assert pairs._looks_like_outline(mask) == is_outline
+def test_key_of_an_image(image_pattern, path, key):
+    image = pairs._read(path, image_pattern)
+    assert (image.key if image else None) == key
 
 
-def test_outline_mask_is_noted(one):
-    _, _, report = unchanged(one, picture(0, (200, 300)), ellipse(2))
-    assert list(report.notes) == ["mask looks like an outline, not a filled region: fill it first"]
+@pytest.mark.parametrize(
+    ("files", "pattern", "advice"),
+    [
+        (["images/b{k}.png", "masks/b{k}_mask.png"], "{stem}", '--pattern "{stem}_mask"'),
+        (["images/b{k}.png", "masks/m-b{k}.png"], "{stem}_mask", '--pattern "m-{stem}"'),
+        (
+            ["images/img_{k}.png", "masks/mask_{k}.png"],
+            "{stem}",
+            '--image-pattern "img_{key}" --pattern "mask_{key}"',
+        ),
+        (
+            ["images/c{k}_0000.png", "masks/c{k}.png"],
+            "{stem}",
+            '--image-pattern "c{key}_0000" --pattern "c{key}"',
+        ),
+    ],
+)
+def test_advice_where_nothing_matched_works_when_taken(tmp_path, files, pattern, advice):
+    files = [name.replace("{k}", str(k)) for k in range(3) for name in files]
+    found = found_in(tmp_path, files, pattern, same=False)
+    assert found.cases == []
+    assert found.reason.startswith(found.problems[0] + " (3 in all)")
+    masks = ", ".join(sorted(name[6:] for name in files if name[:6] == "masks/"))
+    assert found.reason.endswith(
+        f"; the first names in {tmp_path / 'masks'} are {masks}; did you mean {advice}?"
+    )
+    options = dict(re.findall(r'--([a-z-]+) "([^"]+)"', advice))
+    better = found_in(
+        tmp_path, files, options["pattern"], same=False, image_pattern=options.get("image-pattern")
+    )
+    assert len(better.cases) == 3 and better.problems == []
 
 
-# The published layouts
+def test_names_without_anything_in_common_are_shown_without_advice(tmp_path):
+    found = found_in(tmp_path, ["images/a.png", "masks/u.png", "masks/v.bmp"], "{stem}", same=False)
+    where = tmp_path / "masks"
+    assert found.reason == (
+        f"a.png: no mask matches '{{stem}}'; the first names in {where} are u.png, v.bmp"
+    )
+    found = found_in(tmp_path / "b", ["images/a.png", "masks/a.txt"], "{stem}", same=False)
+    assert found.reason == "a.png: no mask matches '{stem}'"
+    found = found_in(tmp_path / "c", ["images/a.png", "masks/a.png"], "{key}", False, False, "img*")
+    names = f"the first names in {tmp_path / 'c/images'} are a.png"
+    assert found.reason == f"no image matches 'img*'; {names}"
 
 
-@needs_data
-def test_published_busi_layout_is_read(tmp_path):
-    root = DATA / "originals/Dataset_BUSI_with_GT"
-    aug = sasaug.SAS(canvas=64)
-    job = Job(root, root, tmp_path / "out", aug, copies=1, pattern="{stem}_mask*")
-    report = expand(job, workers=2)
-    assert (report.cases, report.skipped) == (13, [])
-    empty = report.notes["mask is empty, which makes the sample a small one"]
-    assert empty == ["normal/normal (1)_mask.png", "normal/normal (5)_mask.png"]
-    each = pairs.find(root, root, "{stem}_mask*", True)
-    assert len(each.cases) == 21
+# Files that are passed over
 
 
-@needs_data
-def test_published_hc18_outlines_are_named(tmp_path):
-    root = DATA / "originals/hc18/training_set"
-    aug = sasaug.SAS(canvas=64)
-    job = Job(root, root, tmp_path / "out", aug, copies=1, pattern="{stem}_Annotation")
-    report = expand(job, workers=2)
-    assert (report.cases, report.skipped) == (5, [])
-    (files,) = report.notes.values()
-    assert len(files) == 5
+def test_every_file_that_is_passed_over_is_named_with_the_reason(tmp_path):
+    names = ["x.png", "notes.txt", "x.dcm", "x.jp2", ".x.png", ".git/y.png", "noext"]
+    found = found_in(
+        tmp_path, [f"images/{n}" for n in names] + ["masks/x.png"], "{stem}", same=False
+    )
+    suffix = "passed over: not a PNG, JPEG, TIFF, BMP, WebP or GIF file by its suffix"
+    assert found.notes == [
+        (reason, str(tmp_path / "images" / name))
+        for name, reason in (
+            (".git", "passed over: hidden"),
+            (".x.png", "passed over: hidden"),
+            ("noext", suffix),
+            ("notes.txt", suffix),
+            ("x.dcm", suffix),
+            ("x.jp2", suffix),
+        )
+    ]
+
+
+def test_folder_of_other_formats_is_described(tmp_path):
+    files = ["images/a.dcm", "images/b.nii.gz", "masks/a.png"]
+    found = found_in(tmp_path, files, "{stem}", same=False)
+    formats = "PNG, JPEG, TIFF, BMP, WebP or GIF"
+    images = tmp_path / "images"
+    names = f"{images / 'a.dcm'}, {images / 'b.nii.gz'}"
+    assert found.reason == f"{images} holds no {formats} file, but {names}"
+
+
+@pytest.mark.parametrize("name", [b"\xff.txt", b".\xff", b"\xff/x.png", b"\xff.png"])
+def test_names_that_are_no_text_can_be_printed(tmp_path, name):
+    found_in(tmp_path, ["images/a.png", "masks/a.png"], "{stem}", same=False)
+    path = os.path.join(os.fsencode(tmp_path / "images"), name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "wb"):
+        pass
+    found = pairs.find(tmp_path / "images", tmp_path / "masks", "{stem}", False)
+    assert [case.image for case in found.cases] == ["a.png"]
+    named = found.problems + [file for _, file in found.notes]
+    assert len(named) == 1 and named[0].encode() and "\\udcff" in named[0]
+
+
+def test_links_that_lead_nowhere_are_left_to_reading(tmp_path):
+    found_in(tmp_path, ["images/a.png", "masks/a.png", "masks/b.png"], "{stem}", same=False)
+    (tmp_path / "images/b.png").symlink_to("b.png")
+    (tmp_path / "images/c.png").symlink_to("nowhere.png")
+    found = pairs.find(tmp_path / "images", tmp_path / "masks", "{stem}", False)
+    assert [case.image for case in found.cases] == ["a.png", "b.png"]
+    assert found.problems == ["c.png: no mask matches '{stem}'"]
+
+
+def test_linked_folders_and_files_are_read(tmp_path):
+    found_in(tmp_path, ["far/p1/a.png", "far/p2/b.png", "far/c.png", "images/d.png", "masks/d.png"])
+    (tmp_path / "images/p1").symlink_to(tmp_path / "far/p1")
+    (tmp_path / "images/c.png").symlink_to(tmp_path / "far/c.png")
+    (tmp_path / "masks/p1").symlink_to(tmp_path / "far/p1")
+    found = pairs.find(tmp_path / "images", tmp_path / "masks", "{stem}", False)
+    assert [case.image for case in found.cases] == ["d.png", "p1/a.png"]
+    assert found.problems == ["c.png: no mask matches '{stem}'"]
+
+
+def test_each_real_folder_is_read_once(tmp_path):
+    found_in(tmp_path, ["in/a/x.png", "in/a/x_mask.png", "far/p/y.png", "far/p/y_mask.png"])
+    root = tmp_path / "in"
+    for name, target in {
+        "again": root / "a",
+        "loop": root,
+        "a/up": tmp_path,
+        "far1": tmp_path / "far/p",
+        "far2": tmp_path / "far",
+    }.items():
+        (root / name).symlink_to(target)
+    found = pairs.find(root, root, "{stem}_mask", False)
+    assert [case.image for case in found.cases] == ["a/x.png", "far1/y.png"]
+    note = "passed over: link to a folder that is read anyway"
+    links = [str(root / name) for name in ("a/up", "again", "far2/p", "loop")]
+    assert found.notes == [(note, name) for name in links]
+
+
+def test_outputs_behind_a_link_are_not_taken_for_images(tmp_path):
+    for name in ("x", "y"):
+        write(tmp_path / f"far/images/{name}.png", picture(0))
+        write(tmp_path / f"far/masks/{name}.png", disc())
+    (tmp_path / "all").symlink_to(tmp_path / "far")
+    root, out = tmp_path / "all", tmp_path / "far/out"
+    with pytest.raises(ValueError, match="out must lie apart from images"):
+        expand(Job(root, root, out, EVERY, pattern="{stem}_mask*"))
+    (tmp_path / "root").mkdir()
+    (tmp_path / "root/far").symlink_to(tmp_path / "far")
+    root = tmp_path / "root"
+    job = Job(root, root, out, EVERY, 1, pattern="masks/{key}", image_pattern="images/{key}")
+    assert expand(job).cases == expand(job).cases == 2

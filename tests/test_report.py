@@ -20,7 +20,7 @@ pytest.importorskip("PIL", reason="needs the extra `cli`")
 
 import cv2
 
-from pictures import disc, picture, tree, write
+from pictures import disc, load, picture, tree, write
 from sasaug.folder import Job, expand
 from sasaug.folder.report import Sizes, histogram
 
@@ -152,3 +152,20 @@ def test_heights_are_shares_of_all():
 def test_any_limit_and_empty_masks_are_drawn(limit):
     found, lines = bars([0.0, 0.0], [0.0], limit)
     assert found == {} and len(lines) == (limit > 0)
+
+
+# The contact sheet
+
+
+def test_preview_shows_what_is_on_disk(job, tmp_path):
+    report = expand(job, preview=True)
+    assert report.preview == job.out / "preview.png"
+    sheet = load(report.preview)
+    assert sheet.ndim == 3 and sheet.shape[1] > 4 * 256  # an original and three copies
+    expand(replace(job, out=tmp_path / "again"), workers=3, preview=True)
+    assert tree(job.out) == tree(tmp_path / "again")
+
+
+def test_preview_of_nothing_transformed_is_still_drawn(job):
+    report = expand(replace(job, augment=sasaug.SAS(p=0.0)), preview=True)
+    assert report.transformed == 0 and report.preview is not None

@@ -20,7 +20,7 @@ pytest.importorskip("typer", reason="needs the extra `cli`")
 
 from pictures import disc, picture, tree, write
 from processes import finish, finished, kill_at_random, start
-from sasaug.folder import Job, expand, ledger
+from sasaug.folder import Job, Superseded, expand, ledger, workspace
 
 EVERY = sasaug.SAS(p=1.0, apply_to="all")
 
@@ -71,7 +71,7 @@ def test_every_case_is_in_one_shard(job):
 
 
 def journals(out):
-    return sorted((out / ".sasaug").glob("journal-*.jsonl"))
+    return sorted((out / ".sasaug").glob("*/journal-*.jsonl"))
 
 
 def rows_of(path):
@@ -146,20 +146,21 @@ def test_processes_that_start_at_once_settle_on_one_setting(tmp_path):
 
 def test_settings_of_a_process_that_was_first_are_never_overwritten(tmp_path, monkeypatch):
     """It writes them after this one has looked, and before this one writes its own."""
-    real = ledger._create
+    real = workspace._create
 
-    def outrun(out, path, content):
-        real(out, path, b'{"seed": 1}')
-        real(out, path, content)
+    def outrun(folder, path, content):
+        if path.name == "settings.json":
+            real(folder, path, b'{"seed": 1}')
+        real(folder, path, content)
 
-    monkeypatch.setattr(ledger, "_create", outrun)
+    monkeypatch.setattr(workspace, "_create", outrun)
     with pytest.raises(ValueError, match="seed was 1, is 2"):
         ledger.Ledger(tmp_path, {"seed": 2})
     assert json.loads((tmp_path / "settings.json").read_text()) == {"seed": 1}
 
 
 def test_half_written_file_has_no_final_name(tmp_path, monkeypatch):
-    ledger.Ledger(tmp_path, {})
+    space = ledger.Ledger(tmp_path, {}).workspace
     real = Path.write_bytes
 
     def torn(path, content):
@@ -169,7 +170,7 @@ def test_half_written_file_has_no_final_name(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Path, "write_bytes", torn)
         with pytest.raises(OSError, match="No space left"):
-            ledger.put(tmp_path, "images/x.png", b"picture")
+            space.put("images/x.png", b"picture")
     assert not (tmp_path / "images/x.png").exists()
     assert not list(tmp_path.rglob("part-*"))
 
@@ -184,14 +185,17 @@ def test_settings_are_written_where_links_are_not_known(tmp_path, monkeypatch):
 
 
 def test_run_given_up_for_dead_fails_and_harms_nothing(job, tmp_path):
-    """It goes on after another run has finished and tidied up."""
+    """It resumes after another run has finished and tidied up."""
     expand(replace(job, out=tmp_path / "whole"))
     zombie = ledger.Ledger(job.out, expand_settings(job))
     expand(job)
-    with pytest.raises(FileNotFoundError):
+    said = "another run finished .*/out meanwhile; run the command again"
+    with pytest.raises(Superseded, match=said):
         zombie.add([])
-    with pytest.raises(FileNotFoundError):
-        ledger.put(job.out, "images/x0_009.png", b"late")
+    with pytest.raises(Superseded, match=said):
+        zombie.workspace.put("images/x0_009.png", b"late")
+    with pytest.raises(Superseded, match=said):
+        zombie.workspace.discard("images/x0_000.png")
     assert tree(job.out) == tree(tmp_path / "whole")
 
 

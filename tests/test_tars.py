@@ -22,7 +22,7 @@ pytest.importorskip("webdataset", reason="needs the extra `webdataset`")
 import cv2
 import webdataset as wds
 
-from pictures import disc, picture, tree, write
+from pictures import INCOMPLETE, disc, picture, tree, write
 from processes import finish, finished, kill_at_random
 from sasaug.folder import Job, expand
 
@@ -224,16 +224,22 @@ def test_what_cannot_be_used_is_named_each_time(tars, tmp_path):
         sample("twice", 2, jpg=cv2.imencode(".jpg", picture(3))[1].tobytes()),
         sample("broken", 3, png=b"no picture"),
         {"__key__": "text", "txt": b"nothing to augment"},
+        {"__key__": "masked", "mask.png": png(disc())},
+        {"__key__": "two", "png": png(picture(0)), "mask.png": png(disc()), "mask.bmp": b""},
     ]
     write_tar(tmp_path / "in/t1.tar", samples)
     expected = [
-        "broken.png: is no complete PNG, JPEG, TIFF or BMP picture",
-        "t1.tar: lonely.png: no mask matches '{stem}.mask'",
+        f"broken.png: {INCOMPLETE}",
+        "t1.tar: lonely.png: no mask matches '{stem}.mask'; the sample holds lonely.png",
+        "t1.tar: masked: must have one image, got none",
         "t1.tar: twice: must have one image, got twice.jpg and twice.png",
+        "t1.tar: two.png: two.mask.bmp and two.mask.png are masks of one name; keep one",
     ]
     for _ in range(2):
         report = expand(tars)
         assert (report.skipped, report.cases) == (expected, 5)
+        note = "passed over: sample without a PNG, JPEG, TIFF, BMP, WebP or GIF file"
+        assert report.earlier or report.notes == {note: ["t1.tar: text"]}
 
 
 def test_masks_are_found_by_pattern(tars, tmp_path):
@@ -262,7 +268,7 @@ def test_scattered_sample_is_named(tars, tmp_path):
         {"__key__": "x", "mask.png": png(disc())},
     ]
     write_tar(tmp_path / "in/t1.tar", parts)
-    assert "t1.tar: x: the files of a sample must be neighbours" in expand(tars).skipped
+    assert "t1.tar: x: the files of a sample must be next to each other" in expand(tars).skipped
 
 
 def test_changed_source_is_named_and_its_tar_kept(tars, folder, tmp_path):
@@ -306,6 +312,7 @@ def test_images_that_cannot_be_read_do_not_stop_a_tar(folder):
         ({"images": Path("in/*x.tar")}, r"images must name tars, got in/\*x.tar, which no file"),
         ({"images": Path("in/{t0,t0}.tar")}, "images must be tars of different names, got 2 named"),
         ({"masks": Path("in")}, "masks must not be given where images are tars, got in"),
+        ({"image_pattern": "i{key}"}, "image_pattern must not be given where images are tars"),
         ({"per_tar": 3}, "per_tar must not be given where images are tars, got 3"),
         ({"out": Path("in")}, r"out must lie apart from images \(in/t0.tar\), got in"),
     ],
@@ -321,7 +328,9 @@ def test_refused_settings_name_argument_rule_and_value(tars, monkeypatch, change
 
 @pytest.mark.parametrize("asked", ["preview", "report"])
 def test_preview_and_report_of_tars_are_refused(folder, asked):
-    with pytest.raises(ValueError, match=f"{asked} must be of files, got outputs in tars"):
+    with pytest.raises(
+        ValueError, match=f"{asked} works with file output only, got output in tars"
+    ):
         expand(folder, **{asked: True})
     assert not folder.out.exists()
 

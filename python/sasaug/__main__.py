@@ -1,10 +1,10 @@
-"""One job: start the command line, or say which extra it lacks."""
+"""One job: start the command line, or name the extra that is missing."""
 
 from __future__ import annotations
 
 import sys
 
-#: The extra that a module comes with.
+#: The extra that installs a module.
 EXTRAS = {
     **dict.fromkeys(("PIL", "cv2", "rich", "tomli", "typer"), "cli"),
     **dict.fromkeys(("pandas", "pyarrow", "ray"), "ray"),
@@ -23,7 +23,10 @@ def main() -> None:
         name = (error.name or "").partition(".")[0]
         if name not in EXTRAS:
             raise
-        print(f'{name} is missing: pip install "sasaug[{EXTRAS[name]}]"', file=sys.stderr)
+        print(
+            f"error: {name} is missing; in a checkout of sasaug: pip install '.[{EXTRAS[name]}]'",
+            file=sys.stderr,
+        )
         raise SystemExit(2) from None
 
 

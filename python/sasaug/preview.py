@@ -1,7 +1,6 @@
-"""One job: draw contact sheets, rows of pictures with mask outlines and captions.
+"""One job: draw contact sheets: rows of images with mask outlines and captions.
 
-Pillow draws them; it comes with `pip install "sasaug[cli]"`. Nothing else of the package needs
-this module.
+Needs Pillow, which comes with the ``cli`` extra.
 """
 
 from __future__ import annotations
@@ -22,24 +21,24 @@ FRAME = (46, 50, 58)
 TITLE = (236, 238, 242)
 TEXT = (196, 201, 209)
 FAINT = (125, 131, 142)
-# Told apart on grey, by colour-blind readers too (Okabe and Ito 2008, lightened).
+# Distinct on grey for colour-blind readers too (Okabe and Ito 2008, lightened).
 OUTLINES = ((255, 196, 64), (96, 196, 255), (72, 214, 160), (255, 140, 105), (230, 160, 215))
-MARGIN, GAP = 0.12, 0.045  # of the tile's side, as are the sizes of letters below
+MARGIN, GAP = 0.12, 0.045  # fractions of the tile's side, like the sizes of letters below
 LETTERS, HEADING = 0.066, 0.105
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One picture of a contact sheet.
+    """One image of a contact sheet.
 
     Attributes
     ----------
     image : uint8, uint16 or floating [h w] or [h w c]
         Grey (1 or 2 channels: the first is shown) or RGB (3 or more: the first three).
     mask : bool or integer [h w], optional
-        Each label is outlined in a colour of its own.
+        Each label is outlined in its own colour.
     caption : str
-        One line below the picture, cut where it does not fit.
+        One line below the image, shortened in its middle if it does not fit.
     """
 
     image: NDArray[Any]
@@ -54,21 +53,21 @@ def contact_sheet(
     tile: int = 256,
     originals: bool = True,
 ) -> NDArray[np.uint8]:
-    """Draw rows of pictures on a dark ground.
+    """Draw rows of images on a dark background.
 
-    Pictures keep their aspect and are fitted to square tiles. Those of 16 bits are shown relative
-    to the brightest value of the first picture in their row, floating ones relative to 1.
+    Images keep their aspect ratio and are fitted to square tiles. 16-bit images are scaled to the
+    greatest value of the first image in their row, floating-point images to 1.
 
     Parameters
     ----------
     rows : sequence of sequences of Tile
         Rows may differ in length.
     title, note : str
-        A heading, and a fainter line below it; left out where empty.
+        A heading, and a fainter line below it; each is left out if empty.
     tile : int
-        Side of a tile in pixels, at least 32. Letters and margins follow it.
+        Side of a tile in pixels, at least 32. Letters and margins scale with it.
     originals : bool
-        The first picture of each row is what the others are made of: its caption is fainter.
+        The first image of each row is the original of the others: its caption is fainter.
 
     Returns
     -------
@@ -78,7 +77,7 @@ def contact_sheet(
     Raises
     ------
     ValueError
-        No picture, a tile too small, or an image or mask of a shape that is not a picture's.
+        There is no tile, `tile` is too small, or an image or mask has another shape.
 
     Examples
     --------
@@ -95,7 +94,7 @@ def contact_sheet(
         raise ValueError(f"tile must be at least 32 pixels, got {tile}")
     margin, gap = round(MARGIN * tile), max(2, round(GAP * tile))
     small, large = _font(LETTERS * tile), _font(HEADING * tile)
-    below = round(2.0 * LETTERS * tile)  # the room for a caption
+    below = round(2.0 * LETTERS * tile)  # height of a caption
     top = margin + (round(1.5 * HEADING * tile) if title else 0)
     top += round(2.2 * LETTERS * tile) if note else 0
 
@@ -116,7 +115,7 @@ def contact_sheet(
         y = top + r * (tile + below + gap)
         for c, item in enumerate(row):
             x = margin + c * (tile + gap)
-            sheet.paste(_picture(item, _white(row[0].image), labels, tile), (x, y))
+            sheet.paste(_drawn(item, _white(row[0].image), labels, tile), (x, y))
             draw.rectangle((x - 1, y - 1, x + tile, y + tile), outline=FRAME)
             middle = (x + tile / 2, y + tile + 0.55 * below)
             text = _fit(item.caption, small, tile)
@@ -132,7 +131,7 @@ def outline(mask: NDArray[Any], width: int, height: int) -> NDArray[np.float32]:
     mask : bool or integer [h w]
         Non-zero inside.
     width, height : int
-        Of the result, in pixels.
+        Size of the result in pixels.
 
     Returns
     -------
@@ -143,25 +142,25 @@ def outline(mask: NDArray[Any], width: int, height: int) -> NDArray[np.float32]:
     inside = inside.resize((width, height), Image.Resampling.BILINEAR)
     inside = inside.filter(ImageFilter.GaussianBlur(0.9))
     share = np.asarray(inside, np.float32) / 255.0
-    # The blurred step passes through 1/2 on the outline, where share * (1 - share) is largest.
+    # The blurred step is 1/2 on the outline, where share * (1 - share) is largest.
     return np.asarray((4.0 * share * (1.0 - share)) ** 1.5, np.float32)
 
 
 def describe(row: Mapping[str, Any], canvas: tuple[int, int]) -> str:
-    """Say in a few words what a plan does to a sample.
+    """Describe in a few words what a plan does to a sample.
 
     Parameters
     ----------
     row : mapping
         One of `Plan.rows()`.
     canvas : (height, width)
-        Of the plan.
+        Canvas of the plan.
 
     Returns
     -------
     str
         Noise, strength and size relative to the largest that fits, as in "speckle 0.12 · 41 %";
-        "unchanged", or "fitted" where a sample was resized to the canvas and nothing else.
+        "unchanged", or "fitted" if the sample was only resized to the canvas.
     """
     width, height = row["window"][2:]
     shown = row["thumbnail"][2:]
@@ -174,48 +173,48 @@ def describe(row: Mapping[str, Any], canvas: tuple[int, int]) -> str:
     return f"{row['noise'].replace('_', '-')} {_number(row['strength'])} · {scale}"
 
 
-def encode_png(picture: NDArray[np.uint8]) -> bytes:
-    """Return a picture [h w] or [h w 3] as the bytes of a PNG file."""
+def encode_png(image: NDArray[np.uint8]) -> bytes:
+    """Return an image [h w] or [h w 3] as the bytes of a PNG file."""
     stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, "PNG", optimize=True)
+    Image.fromarray(image).save(stream, "PNG", optimize=True)
     return stream.getvalue()
 
 
 def _number(value: float) -> str:
-    """Write a strength with two digits that matter, without exponents."""
+    """Write a strength with two significant digits, without an exponent."""
     return f"{value:.0f}" if abs(value) >= 10 else f"{value:.2g}"
 
 
 def _labels(masks: Sequence[NDArray[Any]]) -> list[int]:
-    """Return the labels of all masks but 0, in order, so that a label has one colour per sheet."""
+    """Return the sorted non-zero labels of all masks: a label has one colour per sheet."""
     found = {int(label) for mask in masks for label in np.unique(mask)}
     return sorted(found - {0})
 
 
 def _white(image: NDArray[Any]) -> float:
-    """Return the value shown as white."""
+    """Return the value that is shown as white."""
     if image.dtype == np.uint16:
         return float(max(int(image.max(initial=0)), 1))
     return 255.0 if image.dtype == np.uint8 else 1.0
 
 
-def _picture(tile: Tile, white: float, labels: Sequence[int], side: int) -> Image.Image:
-    """Draw a tile of side x side pixels, without frame and caption."""
+def _drawn(tile: Tile, white: float, labels: Sequence[int], side: int) -> Image.Image:
+    """Draw a tile of side x side pixels, without its frame and caption."""
     _check(tile)
     height, width = tile.image.shape[:2]
     scale = side / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     way = Image.Resampling.BOX if scale < 1 else Image.Resampling.BILINEAR
-    picture = Image.fromarray(_eight_bits(tile.image, white)).resize(size, way)
+    shown = Image.fromarray(_eight_bits(tile.image, white)).resize(size, way)
     if tile.mask is not None:
-        picture = _draw_outlines(picture, tile.mask, labels)
+        shown = _draw_outlines(shown, tile.mask, labels)
     square = Image.new("RGB", (side, side), BACKGROUND)
-    square.paste(picture, ((side - size[0]) // 2, (side - size[1]) // 2))
+    square.paste(shown, ((side - size[0]) // 2, (side - size[1]) // 2))
     return square
 
 
 def _check(tile: Tile) -> None:
-    """Refuse what is no picture."""
+    """Refuse shapes that cannot be drawn."""
     shape = tile.image.shape
     if len(shape) not in (2, 3) or 0 in shape:
         raise ValueError(f"image must be [h w] or [h w c] and not empty, got {shape}")
@@ -223,14 +222,14 @@ def _check(tile: Tile) -> None:
         raise ValueError(f"mask must have the image's size {shape[:2]}, got {tile.mask.shape}")
 
 
-def _draw_outlines(picture: Image.Image, mask: NDArray[Any], labels: Sequence[int]) -> Image.Image:
-    """Return the picture with the outlines of all labels on it."""
-    pixels = np.asarray(picture, np.float32)
-    # Label maps may hold thousands of objects: those that share a colour are drawn in one go.
+def _draw_outlines(image: Image.Image, mask: NDArray[Any], labels: Sequence[int]) -> Image.Image:
+    """Return the image with the outlines of all labels on it."""
+    pixels = np.asarray(image, np.float32)
+    # Label maps may hold thousands of objects: those of one colour are drawn together.
     for index, colour in enumerate(OUTLINES[: len(labels)]):
         chosen = np.isin(mask, labels[index :: len(OUTLINES)])
         if chosen.any():
-            opacity = outline(chosen, *picture.size)[..., None]
+            opacity = outline(chosen, *image.size)[..., None]
             pixels = pixels + opacity * (np.asarray(colour, np.float32) - pixels)
     return Image.fromarray(np.rint(pixels).astype(np.uint8))
 
@@ -251,7 +250,7 @@ def _font(size: float) -> Any:
 
 
 def _fit(text: str, font: Any, room: float) -> str:
-    """Cut a text in its middle, so that it is at most `room` pixels wide."""
+    """Shorten a text in its middle, so that it is at most `room` pixels wide."""
     if font.getlength(text) <= room:
         return text
     for kept in range(len(text) - 1, 0, -1):

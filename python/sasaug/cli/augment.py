@@ -1,4 +1,4 @@
-"""One job: the command `augment`: the options of an expansion, handed over to `sasaug.folder`."""
+"""One job: the command `augment`: hand the options of an expansion to `sasaug.folder`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,23 @@ from typing import Annotated
 import typer
 
 from . import console
-from .settings import Canvas, Config, Noise, Pattern, Thumbnail, resolve, shard_of
+from .settings import (
+    Antialias,
+    ApplyTo,
+    Canvas,
+    Config,
+    EachMask,
+    ImagePattern,
+    Labels,
+    MaskThreshold,
+    Noise,
+    P,
+    Pattern,
+    Position,
+    Thumbnail,
+    resolve,
+    shard_of,
+)
 
 __all__ = ["augment"]
 
@@ -24,49 +40,26 @@ def augment(
     ],
     out: Annotated[Path, typer.Option(help="Folder for images/, masks/ and manifest.csv.")],
     masks: Annotated[
-        Path | None, typer.Option(help="Folder of masks; may be that of the images.")
+        Path | None, typer.Option(help="Folder of masks; may be the folder of the images.")
     ] = None,
     pattern: Pattern = None,
-    each_mask: Annotated[
-        bool | None,
-        typer.Option(
-            "--each-mask/--merge-masks",
-            help="Several masks of an image are cases of their own, or one. Default: one.",
-        ),
-    ] = None,
+    image_pattern: ImagePattern = None,
+    each_mask: EachMask = None,
+    mask_threshold: MaskThreshold = None,
     copies: Annotated[int | None, typer.Option(help="Outputs per image. Default: 20.")] = None,
-    seed: Annotated[int | None, typer.Option(help="Of all draws. Default: 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed. Default: 0.")] = None,
     config: Config = None,
     canvas: Canvas = None,
     thumbnail: Thumbnail = None,
-    position: Annotated[
-        str | None,
-        typer.Option(
-            help="center, random or top_left. Default: center.",
-            autocompletion=lambda: ["center", "random", "top_left"],
-        ),
-    ] = None,
+    position: Position = None,
     noise: Noise = None,
-    p: Annotated[
-        float | None, typer.Option("--p", help="Probability of a transformed copy. Default: 0.5.")
-    ] = None,
-    apply_to: Annotated[
-        str | None,
-        typer.Option(
-            help="large: leave objects of at most 3 % alone; all: do not. Default: large.",
-            autocompletion=lambda: ["large", "all"],
-        ),
-    ] = None,
-    antialias: Annotated[
-        bool | None,
-        typer.Option(help="Widen the filter when shrinking, or do not. Default: do not."),
-    ] = None,
-    labels: Annotated[
-        list[int] | None, typer.Option(help="Label that gets noise; repeatable. Default: all.")
-    ] = None,
+    p: P = None,
+    apply_to: ApplyTo = None,
+    antialias: Antialias = None,
+    labels: Labels = None,
     per_tar: Annotated[
         int | None,
-        typer.Option(help="Write WebDataset tars of so many cases each, in place of files."),
+        typer.Option(help="Write WebDataset tars with this many cases each instead of files."),
     ] = None,
     engine: Annotated[
         str,
@@ -76,39 +69,45 @@ def augment(
         ),
     ] = "threads",
     jobs: Annotated[
-        int | None, typer.Option(help="Cases worked on at once. Default: one per core.")
+        int | None, typer.Option(help="Cases processed at once. Default: one per core.")
     ] = None,
     shard: Annotated[
         str | None,
-        typer.Option(help="i/n: do the i-th of n shares. Then run once without, for the manifest."),
+        typer.Option(
+            help="i/n: do only the i-th of n shares. Afterwards run once without this option, "
+            "for the manifest."
+        ),
     ] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Write a contact sheet, preview.png.")
     ] = False,
     report: Annotated[
         bool,
-        typer.Option("--report", help="Write report.html: sizes before and after, and samples."),
+        typer.Option(
+            "--report", help="Write report.html, with sizes before and after, and samples."
+        ),
     ] = False,
-    force: Annotated[bool, typer.Option("--force", help="Start over, overwrite.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Delete the outputs of an earlier run, and start over."),
+    ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", help="Say nothing but errors, and what was skipped.")
+        bool, typer.Option("--quiet", help="Print only errors and skipped files.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON object.")
     ] = False,
 ) -> None:
-    r"""Write augmented copies of images and their masks.
+    """Write augmented copies of images and their masks.
 
-    Every copy follows from its image, masks, settings and seed alone. A killed run goes on where
-    it was when it is started again; settings other than before are refused.
+    Every copy depends on its image, masks, settings and seed alone. Run the same command again to
+    resume a killed run; other settings than before are refused.
 
     \b
     Examples:
       20 copies of every image, with a report to look at
         python -m sasaug augment --images images --masks masks --out out --report
-      The layout of BUSI: one folder, several masks of an image
-        python -m sasaug augment --images BUSI --masks BUSI --pattern "{stem}_mask*" --out out
-      Transform every copy, on a canvas of 256 pixels
+      Every copy transformed, on a canvas of 256 pixels
         python -m sasaug augment ... --p 1 --apply-to all --canvas 256
       The settings of an earlier run, with another seed
         python -m sasaug augment ... --config out/settings.json --seed 1
@@ -118,19 +117,32 @@ def augment(
         python -m sasaug augment ... --engine ray
 
     \b
+    Layouts:
+      BUSI: one folder, several masks of an image
+        --images BUSI --masks BUSI --pattern "{stem}_mask*"
+      img_0.png and mask_0.png
+        --image-pattern "img_{key}" --pattern "mask_{key}"
+      nnU-Net: imagesTr/c0_0000.png and labelsTr/c0.png
+        --image-pattern "{key}_0000" --pattern "{key}"
+      A folder for each case: case_0/image.png and case_0/mask.png
+        --images data --masks data --image-pattern image --pattern mask
+      Parallel folders in each case: case_0/images/x.png and case_0/masks/x.png
+        --images data --masks data --image-pattern "images/{key}" --pattern "masks/{key}"
+
+    \b
     Exit status:
       0    all done
       1    files were skipped, or the output could not be written
       2    an option, a setting or a missing extra: nothing was done
       130  interrupted
-    """
+    """  # noqa: D301 - Click reads the escape
     import cv2
     from rich.console import Console
 
     from ..folder import Job, expand
 
     if hasattr(cv2, "setLogLevel"):
-        cv2.setLogLevel(0)  # what OpenCV refuses is named in the report
+        cv2.setLogLevel(0)  # files that OpenCV cannot read are named in the report
     start = time.perf_counter()
     stderr = Console(stderr=True)
     with console.errors():
@@ -148,7 +160,9 @@ def augment(
                 "copies": copies,
                 "seed": seed,
                 "pattern": pattern,
+                "image_pattern": image_pattern,
                 "each_mask": each_mask,
+                "mask_threshold": mask_threshold,
                 "per_tar": per_tar,
             },
         )

@@ -1,4 +1,4 @@
-"""One job: what the commands say: errors and their exit status, progress, summaries."""
+"""One job: the output of the commands: errors with their exit status, progress, summaries."""
 
 from __future__ import annotations
 
@@ -24,22 +24,23 @@ NAMED_FILES = 3  # of each note, before "and n more"
 
 
 def refuse(text: object, status: int = REFUSED) -> NoReturn:
-    """Leave with a line on the error stream, and a status."""
+    """Print a line on the error stream, and exit with a status."""
     typer.echo(f"error: {text}", err=True)
     raise typer.Exit(status)
 
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Turn what is refused, a full disk and an interrupt into a line and an exit status."""
+    """Turn refusals, a full disk and an interrupt into one line and an exit status."""
     try:
         yield
     except (ValueError, TypeError) as error:
         refuse(error)
     except OSError as error:
-        refuse(error, SKIPPED)
+        name = "" if error.filename is None else f"{error.filename}: "
+        refuse(f"{name}{error.strerror or error}", SKIPPED)
     except KeyboardInterrupt:
-        refuse("interrupted; the same command goes on from here", INTERRUPTED)
+        refuse("interrupted; run the same command again to resume", INTERRUPTED)
 
 
 @contextmanager
@@ -71,38 +72,43 @@ def progress(console: Console, unit: str) -> Iterator[Callable[[int, int], None]
 
 
 def tell_problems(console: Console, report: Report, quiet: bool) -> None:
-    """Name what was skipped, and what was used but not quite as it was."""
+    """Name the files that were skipped, and those that were not used as they are."""
     for text in report.skipped:
         _say(console, f"skipped: {text}")
     for note, files in () if quiet else report.notes.items():
-        names = ", ".join(files[:NAMED_FILES])
+        names = f": {', '.join(files[:NAMED_FILES])}" if files else ""
         more = f" and {len(files) - NAMED_FILES} more" if len(files) > NAMED_FILES else ""
-        _say(console, f"note: {note}: {names}{more}")
+        _say(console, f"note: {note}{names}{more}")
 
 
 def tell(
     console: Console, job: Job, report: Report, shard: tuple[int, int] | None, seconds: float
 ) -> None:
-    """Print the counts as a table, and what to do next."""
+    """Print the counts as a table, and the next step."""
     from rich.table import Table
 
     share = report.transformed / report.outputs if report.outputs else 0.0
     table = Table(show_header=False)
     table.add_row("cases (image and mask)", f"{report.cases}")
     table.add_row("outputs", f"{report.outputs}")
-    table.add_row("of these transformed", f"{report.transformed} ({100 * share:.1f} %)")
+    table.add_row("transformed outputs", f"{report.transformed} ({100 * share:.1f} %)")
     table.add_row("written now", f"{report.written}")
     table.add_row("skipped", f"{len(report.skipped)}")
     table.add_row("seconds", f"{seconds:.1f} ({report.written / seconds:.0f} outputs/s)")
     console.print(table)
     if not report.written and not report.skipped:
         _say(console, "Nothing to do: all outputs exist.")
+    elif report.outputs and set(report.absent_labels) == set(job.augment.labels or (0,)):
+        held = [label for label in report.mask_labels if label]
+        advice = f"give one that they hold, such as --labels {held[-1]}, or " if held else ""
+        _say(console, f"No mask holds a label of --labels: {advice}leave the option out.")
     elif report.outputs and share < 1:
         _say(
             console,
             f"A copy is transformed with probability {job.augment.p:g}"
-            + (", never where the object is small" if job.augment.apply_to == "large" else "")
-            + ": k copies are k epochs of training. --p 1 --apply-to all transforms every copy.",
+            + (", but never if its object is small" if job.augment.apply_to == "large" else "")
+            + ", so k copies are like k epochs of training. --p 1 --apply-to all transforms "
+            "every copy.",
         )
     for path in (report.preview, report.report):
         if path is not None:
@@ -111,7 +117,7 @@ def tell(
         _say(
             console,
             f"This was shard {shard[0]} of {shard[1]}. After all shards, run the command without "
-            "--shard: it makes up for what is missing, and writes the manifest.",
+            "--shard: it does what is missing, and writes the manifest.",
         )
 
 
@@ -129,5 +135,5 @@ def _text(path: Path) -> str:
 
 
 def _say(console: Console, text: str) -> None:
-    """Print a line as it is, however long."""
+    """Print a line as it is, without wrapping."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -25,24 +25,32 @@ BENCH_BATCH, BENCH_RUNS = 64, 7
 
 
 def demo(
-    n: Annotated[int, typer.Option("--n", min=1, max=64, help="Simulated pictures.")] = 4,
-    size: Annotated[int, typer.Option(min=16, max=4096, help="Their side in pixels.")] = 256,
-    seed: Annotated[int, typer.Option(min=0, help="Of pictures and augmentation.")] = 0,
+    n: Annotated[int, typer.Option("--n", min=1, max=64, help="Number of simulated images.")] = 4,
+    size: Annotated[
+        int, typer.Option(min=16, max=4096, help="Side of the images in pixels.")
+    ] = 256,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Seed for the simulated images and the augmentation.")
+    ] = 0,
     out: Annotated[
         Path | None,
-        typer.Option(help=f"The contact sheet; a file that exists is kept. Default: {DEMO}."),
+        typer.Option(
+            help=f"Contact sheet; an existing file is kept. Default: {DEMO}, which is overwritten."
+        ),
     ] = None,
     noise: Noise = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
 ) -> None:
-    r"""Show SAS on simulated ultrasound: a contact sheet, a plan and the speed of this machine.
+    """Show SAS on simulated ultrasound.
+
+    Writes a contact sheet, and prints a plan and the speed of this machine.
 
     \b
     Examples:
       python -m sasaug demo
       python -m sasaug demo --n 2 --size 512 --noise scikit-image --out sheet.png
-    """
-    from ..folder.ledger import write_atomically
+    """  # noqa: D301 - Click reads the escape
+    from ..folder.workspace import write_atomically
     from ..phantoms import phantoms
     from ..preview import encode_png
 
@@ -65,7 +73,7 @@ def demo(
 def _sheet(
     aug: SAS, images: NDArray[Any], masks: NDArray[Any], seed: int
 ) -> tuple[NDArray[np.uint8], Any]:
-    """Return the contact sheet of the demo, and the plan of its last column."""
+    """Return the contact sheet of the demo and the plan of its last column."""
     import numpy as np
 
     from ..preview import Tile, contact_sheet, describe
@@ -90,7 +98,7 @@ def _sheet(
 
 
 def _speed(name: str, aug: SAS, images: NDArray[Any], masks: NDArray[Any], seed: int) -> str:
-    """Time planning and applying on a batch, and say the best of some runs."""
+    """Time planning and applying on a batch; describe the best of some runs."""
     import numpy as np
 
     chosen = np.arange(BENCH_BATCH) % len(images)

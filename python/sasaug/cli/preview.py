@@ -1,4 +1,4 @@
-"""One job: the command `preview`: one picture at every strength and scale, to choose with eyes."""
+"""One job: the command `preview`: draw one image at every strength and scale, to choose from."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from .. import NOISES, SAS, apply
 from . import console
-from .settings import Canvas, Config, Noise, Pattern, resolve
+from .settings import Canvas, Config, ImagePattern, MaskThreshold, Noise, Pattern, resolve
 
 if TYPE_CHECKING:
     from ..preview import Tile
@@ -29,8 +29,10 @@ def preview(
     ] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of masks.")] = None,
     pattern: Pattern = None,
+    image_pattern: ImagePattern = None,
+    mask_threshold: MaskThreshold = None,
     case: Annotated[
-        str | None, typer.Option(help="Name of the image, without suffix. Default: the first.")
+        str | None, typer.Option(help="Name of the image without suffix. Default: the first.")
     ] = None,
     kind: Annotated[
         list[str] | None,
@@ -45,37 +47,50 @@ def preview(
     ] = None,
     scale: Annotated[
         list[float] | None,
-        typer.Option(help="Thumbnail's side, of what fits; repeatable. Default: 1, 0.5 and 0.25."),
+        typer.Option(
+            help="Longer side of the thumbnail as a fraction of the largest that fits; "
+            "repeatable. Default: 1, 0.5 and 0.25."
+        ),
     ] = None,
     config: Config = None,
     canvas: Canvas = None,
     noise: Noise = None,
-    seed: Annotated[int | None, typer.Option(help="Of the noise. Default: 0.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed. Default: 0.")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help=f"The sheet; a file that exists is kept. Default: {PREVIEW}."),
+        typer.Option(
+            help=f"Contact sheet; an existing file is kept. Default: {PREVIEW}, which is "
+            "overwritten."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
 ) -> None:
-    r"""Draw one picture with every noise at several strengths and scales.
+    """Draw one image with every noise at several strengths and scales.
 
     \b
     Examples:
       python -m sasaug preview
       python -m sasaug preview --images images --masks masks --case patient_7
       python -m sasaug preview --kind speckle --strength 0.1 --strength 0.3 --scale 0.5
-    """
-    from ..folder.ledger import write_atomically
+    """  # noqa: D301 - Click reads the escape
+    from ..folder.workspace import write_atomically
     from ..preview import contact_sheet, encode_png
 
     if out is not None and out.exists() and not force:
         console.refuse(f"out: {out} exists; --force overwrites it")
     path = out or PREVIEW
     with console.errors():
-        given = {"canvas": canvas, "noise": noise, "seed": seed, "pattern": pattern}
+        given = {
+            "canvas": canvas,
+            "noise": noise,
+            "seed": seed,
+            "pattern": pattern,
+            "image_pattern": image_pattern,
+            "mask_threshold": mask_threshold,
+        }
         aug, of_a_run = resolve(config, given)
         number = of_a_run.get("seed", 0)
-        source = _source(images, masks, of_a_run.get("pattern", "{stem}"), case, number)
+        source = _source(images, masks, of_a_run, case, number)
         rows = _rows(aug, source, kind, strength, scale or list(SCALES), number)
         note = f"One row per noise and strength, one column per scale · seed {number}"
         write_atomically(path, encode_png(contact_sheet(rows, source.caption, note)))
@@ -83,33 +98,43 @@ def preview(
 
 
 def _source(
-    images: Path | None, masks: Path | None, pattern: str, case: str | None, seed: int
+    images: Path | None,
+    masks: Path | None,
+    of_a_run: Mapping[str, Any],
+    case: str | None,
+    seed: int,
 ) -> Tile:
-    """Return the picture to show, with its mask and name."""
+    """Return the image to show, with its mask and name."""
     from ..preview import Tile
 
     if images is None or masks is None:
         if images is not None or masks is not None or case is not None:
-            raise ValueError("images and masks must be given together, and for case")
+            raise ValueError("images and masks must be given together, and case only with them")
         from ..phantoms import phantoms
 
         several, labels = phantoms(PHANTOMS, 256, seed)
         place = int((labels != 0).sum(axis=(1, 2)).argmax())  # noise is seen in a large structure
         return Tile(several[place], labels[place], "simulated ultrasound")
-    from ..folder.pairs import Unusable, decode, find, read
+    from ..folder.cases import decode, read
+    from ..folder.job import Job, Unusable
+    from ..folder.pairs import find
 
     for name, folder in (("images", images), ("masks", masks)):
         if not folder.is_dir():
             raise ValueError(f"{name} must be a folder, got {folder}")
-    found = find(images, masks, pattern, False).cases
+    job = Job(images, masks, Path(), SAS(), **of_a_run)
+    listed = find(images, masks, job.mask_pattern, False, job.image_pattern)
+    if not listed.cases:
+        raise ValueError(f"images must hold an image with a mask, got none: {listed.reason}")
+    found = listed.cases
     chosen = [one for one in found if case in (None, one.name)]
     if not chosen:
-        some = ", ".join(one.name for one in found[:5]) or "none"
+        some = ", ".join(one.name for one in found[:5])
         raise ValueError(f"case must be one of {len(found)} images with masks ({some}), got {case}")
     try:
         one = chosen[0]
         contents = [read(images, one.image), *(read(masks, name) for name in one.masks)]
-        loaded = decode(one, contents)
+        loaded = decode(one, contents, job.mask_threshold)
     except Unusable as error:
         raise ValueError(str(error)) from error
     return Tile(loaded.image, loaded.mask, one.name)

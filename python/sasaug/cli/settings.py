@@ -1,10 +1,10 @@
-"""One job: make settings of a file and of what stands on the command line, which wins."""
+"""One job: read settings from a file and from the command line, which takes precedence."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,62 +14,101 @@ import typer
 from .. import PRESETS, SAS, STREAM_VERSION
 
 __all__ = [
+    "Antialias",
+    "ApplyTo",
     "Canvas",
     "Config",
+    "EachMask",
+    "ImagePattern",
+    "Labels",
+    "MaskThreshold",
     "Noise",
+    "P",
     "Pattern",
+    "Position",
     "Thumbnail",
     "resolve",
     "shard_of",
 ]
 
 #: Settings of a run that are not of SAS; see `sasaug.folder.Job`.
-OF_A_RUN = {"copies": int, "seed": int, "pattern": str, "each_mask": bool, "per_tar": int}
+OF_A_RUN = {
+    "copies": int,
+    "seed": int,
+    "pattern": str,
+    "image_pattern": str,
+    "each_mask": bool,
+    "mask_threshold": int,
+    "per_tar": int,
+}
 VERSIONS = ("version", "stream_version")  # of a settings.json
+POSITIONS = ["center", "random", "top_left"]
 
+#: Help of the settings that are options, by name.
+HELP = {
+    "canvas": "Output size, N or HxW in pixels. Default: each image's own size.",
+    "thumbnail": "Range of the longer side: fractions of the largest that fits if at most 1 "
+    '("1 1" is the full canvas), pixels otherwise. Default: 0.25 1.',
+    "position": f"{', '.join(POSITIONS[:-1])} or {POSITIONS[-1]}. Default: {POSITIONS[0]}.",
+    "noise": f"Ranges of strength: {', '.join(PRESETS)}, or none; others by --config. "
+    "Default: default.",
+    "p": "Probability that a copy is transformed. Default: 0.5.",
+    "apply_to": "large: never transform objects of at most 3 % of the image; all: transform "
+    "them too. Default: large.",
+    "labels": "Label whose pixels get noise; repeatable. Default: all.",
+    "antialias": "Antialias when shrinking. Default: off.",
+    "pattern": 'Name of the masks of an image, such as "{stem}_mask*". Default: {stem}; with '
+    "--image-pattern {key}; in tars {stem}.mask.",
+    "image_pattern": "Name of an image; {key} is the part that --pattern repeats, as in "
+    '"img_{key}" with "mask_{key}". Default: every file is an image.',
+    "each_mask": "Several masks of an image are cases of their own, or one merged case. "
+    "Default: merged.",
+    "mask_threshold": "Least grey value of a mask that counts as object; 0: grey values are "
+    "labels. Default: half of the maximum for masks that are JPEG or have soft edges, else 0.",
+}
+
+
+def _option(name: str, *flags: str, values: list[str] | None = None) -> Any:
+    complete: Callable[[], list[str]] | None = None if values is None else lambda: values
+    return typer.Option(*flags, help=HELP[name], autocompletion=complete)
+
+
+Canvas = Annotated[str | None, _option("canvas")]
+Thumbnail = Annotated[tuple[float, float] | None, _option("thumbnail")]
+Position = Annotated[str | None, _option("position", values=POSITIONS)]
+Noise = Annotated[str | None, _option("noise", values=[*PRESETS, "none"])]
+P = Annotated[float | None, _option("p", "--p")]
+ApplyTo = Annotated[str | None, _option("apply_to", values=["large", "all"])]
+Labels = Annotated[list[int] | None, _option("labels")]
+Antialias = Annotated[bool | None, _option("antialias")]
+Pattern = Annotated[str | None, _option("pattern")]
+ImagePattern = Annotated[str | None, _option("image_pattern")]
+EachMask = Annotated[bool | None, _option("each_mask", "--each-mask/--merge-masks")]
+MaskThreshold = Annotated[int | None, _option("mask_threshold")]
 Config = Annotated[
     Path | None,
     typer.Option(
         help="TOML or JSON file with settings, such as the settings.json of an earlier run. "
-        "What stands on the command line wins."
-    ),
-]
-Canvas = Annotated[
-    str | None, typer.Option(help="Output size, N or HxW. Default: each image's own.")
-]
-Thumbnail = Annotated[
-    tuple[float, float] | None,
-    typer.Option(
-        help="Range of the longer side: pixels, or fractions of the canvas if <= 1. "
-        "Default: 0.25 1."
-    ),
-]
-Noise = Annotated[
-    str | None,
-    typer.Option(
-        help=f"Ranges of strength: {', '.join(PRESETS)}, or none; others by --config. "
-        "Default: default.",
-        autocompletion=lambda: [*PRESETS, "none"],
-    ),
-]
-Pattern = Annotated[
-    str | None,
-    typer.Option(
-        help='Name of an image\'s masks, such as "{stem}_mask*". Default: {stem}; in tars '
-        "{stem}.mask."
+        "Options on the command line take precedence."
     ),
 ]
 
 
 def resolve(config: Path | None, given: Mapping[str, Any]) -> tuple[SAS, dict[str, Any]]:
-    """Return the settings of SAS, and those of a run, of a file and of the command line.
+    """Merge the settings of a file and of the command line.
 
     Parameters
     ----------
     config : Path, optional
-        TOML or JSON: fields of `SAS`, and copies, seed, pattern, each_mask, per_tar.
+        TOML or JSON: fields of `SAS`, and those of `OF_A_RUN`.
     given : mapping
-        The same as the command line has them; None: not given.
+        The same from the command line; None: not given.
+
+    Returns
+    -------
+    settings : SAS
+    of_a_run : dict
+        The settings of `OF_A_RUN` that are given.
 
     Raises
     ------
@@ -80,7 +119,10 @@ def resolve(config: Path | None, given: Mapping[str, Any]) -> tuple[SAS, dict[st
     settings.update({name: _value(name, got) for name, got in given.items() if got is not None})
     of_a_run = {name: settings.pop(name, None) for name in OF_A_RUN}
     given_of_a_run = {name: got for name, got in of_a_run.items() if got is not None}
-    return SAS.from_json(json.dumps(settings)), given_of_a_run
+    for name in ("canvas", "thumbnail", "labels"):
+        if isinstance(settings.get(name), list):
+            settings[name] = tuple(settings[name])
+    return SAS(**settings), given_of_a_run
 
 
 def shard_of(text: str | None) -> tuple[int, int] | None:
@@ -106,7 +148,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"config must be TOML (*.toml) or JSON, got {path}: {error}") from None
     if not isinstance(found, dict):
         raise ValueError(f"config must hold settings by name, got {path}")
-    # As settings.json has them: those of SAS in a table of their own.
+    # settings.json keeps the settings of SAS in a table of their own.
     inner = found.pop("settings", {})
     if not isinstance(inner, dict):
         raise ValueError(f"settings must be a table, got {inner!r} in {path}")
@@ -114,14 +156,14 @@ def _read(path: Path) -> dict[str, Any]:
     stream = found.get("stream_version", STREAM_VERSION)
     if stream != STREAM_VERSION:
         raise ValueError(
-            f"config must be of stream version {STREAM_VERSION}, whose pictures this version of "
-            f"sasaug makes, got {stream} in {path}"
+            f"config must be of stream version {STREAM_VERSION}, the one of this sasaug, got "
+            f"{stream} in {path}"
         )
     known = {*OF_A_RUN, *VERSIONS, *(field.name for field in fields(SAS))}
     unknown = sorted(found.keys() - known)
     if unknown:
         raise ValueError(
-            f"config must hold {', '.join(sorted(known - {*VERSIONS}))} alone, "
+            f"config must hold only {', '.join(sorted(known - {*VERSIONS}))}, "
             f"got {', '.join(unknown)} in {path}"
         )
     for name, kind in OF_A_RUN.items():
@@ -140,28 +182,37 @@ def _toml(text: str) -> dict[str, Any]:
 
 
 def _value(name: str, got: Any) -> Any:
-    """Return a setting as SAS has it; TOML and the command line have no null."""
+    """Return a setting with the type of `SAS`; TOML and the command line have no null."""
     if got == "none" and name in ("canvas", "thumbnail", "noise"):
         return None
-    if name == "canvas" and isinstance(got, str):
+    if name == "canvas":
         return _canvas(got)
     if name == "thumbnail" and isinstance(got, tuple):
         return _thumbnail(got)
     return got
 
 
-def _canvas(text: str) -> list[int] | int:
-    """Read N or HxW."""
-    sides = text.lower().split("x")
-    if len(sides) > 2 or not all(side.isdecimal() for side in sides):
-        raise ValueError(f"canvas must be N or HxW in pixels, such as 256 or 256x320, got {text!r}")
-    return int(sides[0]) if len(sides) == 1 else [int(side) for side in sides]
+def _canvas(got: Any) -> Any:
+    """Read N or HxW, and refuse sides below 1."""
+    sides = got.lower().split("x") if isinstance(got, str) else got
+    sides = sides if isinstance(sides, list) else [sides]
+    if isinstance(got, str):
+        is_read = len(sides) <= 2 and all(side.isdecimal() for side in sides)
+        sides = [int(side) for side in sides] if is_read else [0]
+    if any(isinstance(side, int) and side < 1 for side in sides):
+        raise ValueError(
+            f"canvas must be N or HxW in pixels, each at least 1, such as 256 or 256x320, got {got}"
+        )
+    return sides[0] if len(sides) == 1 else tuple(sides)
 
 
-def _thumbnail(pair: tuple[float, float]) -> list[float] | list[int]:
-    """Tell fractions from pixels, as Python does by type."""
+def _thumbnail(pair: tuple[float, float]) -> tuple[float, float] | tuple[int, int]:
+    """Tell fractions from pixels, which Python tells by type."""
     if max(pair) <= 1:
-        return list(pair)
-    if any(value != int(value) for value in pair):
-        raise ValueError(f"thumbnail must be whole pixels, or fractions up to 1, got {pair}")
-    return [int(value) for value in pair]
+        return pair
+    if min(pair) <= 1 or any(value != int(value) for value in pair):
+        raise ValueError(
+            f"thumbnail must be two fractions up to 1, or two sizes in whole pixels above 1, got "
+            f"{pair[0]:g} {pair[1]:g}"
+        )
+    return int(pair[0]), int(pair[1])

@@ -1,7 +1,7 @@
 """One job: make the augmented copies of one case, in memory.
 
 Every copy follows from its own image, masks, settings, seed and copy index: not from other files,
-from who makes it, or from how many are made at once.
+from the process that makes it, or from how many are made at once.
 """
 
 from __future__ import annotations
@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import apply
-from .job import Job, Row, sample_id
-from .pairs import Case, Loaded, Unusable
+from .cases import Case, Loaded
+from .job import Job, Row, Unusable, sample_id
+from .rows import as_text
 
-__all__ = ["Copy", "copies", "is_transformed"]
+__all__ = ["Copy", "copies"]
 
 BATCH_BYTES = 64 << 20  # of outputs held in memory at once, per thread
+PLANNED = ("id", "transformed", "window", "thumbnail", "noise", "strength")  # of Plan.rows()
 INDEX_DIGITS = 3  # of a copy's index in file names; more where there are more copies
 
 
@@ -39,14 +41,10 @@ def copies(job: Job, case: Case, loaded: Loaded, source_hash: str) -> Iterator[C
     Raises
     ------
     Unusable
-        The settings are none for an image of this size or masks of this type.
+        The settings do not fit the image's size or the mask's type.
     """
     for some in _batches(job, loaded):
         yield from _batch(job, case, loaded, some, source_hash)
-
-
-def is_transformed(row: Row) -> bool:
-    return row["transformed"] == "true"
 
 
 def _batches(job: Job, loaded: Loaded) -> Iterator[range]:
@@ -73,27 +71,27 @@ def _batch(job: Job, case: Case, loaded: Loaded, some: range, source_hash: str) 
         x, y = apply(plan, images, masks, num_threads=1)
     except ValueError as error:
         raise Unusable(f"{case.image}: {error}") from error
+    except MemoryError as error:
+        raise Unusable(f"{case.image}: not enough memory ({error})") from error
     source_roi = _roi(job, loaded.mask)
     for copy, planned, image, mask in zip(some, plan.rows(), x, y, strict=True):
         suffix = f"_{str(copy).zfill(max(INDEX_DIGITS, len(str(job.copies - 1))))}.png"
-        row = {
-            "image": f"images/{case.name}{suffix}",
-            "mask": f"masks/{case.name}{suffix}",
-            "source_image": case.image,
-            "source_masks": case.joined_masks,
-            "source_hash": source_hash,
-            "source_roi": str(source_roi),
-            "copy": str(copy),
-            "seed": str(job.seed),
-            "id": str(planned["id"]),
-            "transformed": "true" if planned["transformed"] else "false",
-            "window": " ".join(map(str, planned["window"])),
-            "thumbnail": " ".join(map(str, planned["thumbnail"])),
-            "noise": planned["noise"] or "",
-            "strength": "" if planned["strength"] is None else f"{planned['strength']:.9g}",
-            "canvas": " ".join(map(str, plan.canvas)),
-            "roi": str(_roi(job, mask)),
-        }
+        row = as_text(
+            {
+                "image": f"images/{case.name}{suffix}",
+                "mask": f"masks/{case.name}{suffix}",
+                "source_image": case.image,
+                "source_masks": case.joined_masks,
+                "source_hash": source_hash,
+                "source_orientations": loaded.orientations,
+                "source_roi": source_roi,
+                "copy": copy,
+                "seed": job.seed,
+                **{name: planned[name] for name in PLANNED},
+                "canvas": plan.canvas,
+                "roi": _roi(job, mask),
+            }
+        )
         yield Copy(row, _encode(image), _encode(mask))
 
 
@@ -103,8 +101,8 @@ def _roi(job: Job, mask: NDArray[Any]) -> int:
     return int(np.count_nonzero(mask if labels is None else np.isin(mask, labels)))
 
 
-def _encode(picture: NDArray[Any]) -> bytes:
-    """Return [h w] or [h w 3] in RGB order as the bytes of a PNG file."""
-    if picture.ndim == 3:
-        picture = np.ascontiguousarray(picture[..., ::-1])
-    return bytes(cv2.imencode(".png", picture)[1])
+def _encode(image: NDArray[Any]) -> bytes:
+    """Return an array [h w] or [h w 3] in RGB order as the bytes of a PNG file."""
+    if image.ndim == 3:
+        image = np.ascontiguousarray(image[..., ::-1])
+    return bytes(cv2.imencode(".png", image)[1])

@@ -1,7 +1,7 @@
-"""One job: have units of work done side by side, by threads or by a Ray cluster.
+"""One job: run units of work in parallel, by threads or by a Ray cluster.
 
-An engine takes a function, its tasks and how many may run at once, and yields each task's place
-with its outcome, in any order. What is done to a task does not depend on the engine.
+An engine takes a function, its tasks and the number that may run at once, and yields the index of
+each task with its outcome, in any order. Outcomes do not depend on the engine.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ __all__ = ["ENGINES", "on_ray", "on_threads"]
 
 Work = Callable[[Any], Outcome]
 Outcomes = Iterator[tuple[int, Outcome]]
-BLOCK = 16  # tasks that travel to a Ray worker together, at most
-BLOCKS_PER_CPU = 4  # so that workers end at about the same time
+BLOCK = 16  # most tasks that are sent to a Ray worker together
+BLOCKS_PER_CPU = 4  # so that workers finish at about the same time
 
 
 def on_threads(work: Work, tasks: Sequence[Any], workers: int | None) -> Outcomes:
-    """Use threads of this process; by default as many as there are cores."""
+    """Use threads of this process, by default one per core."""
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         pending = {pool.submit(work, task): place for place, task in enumerate(tasks)}
         try:
             for future in as_completed(pending):
                 yield pending[future], future.result()
-        finally:  # a full disk or an interrupt: do not start what has not begun
+        finally:  # after a full disk or an interrupt, start no further task
             pool.shutdown(cancel_futures=True)
 
 
 def on_ray(work: Work, tasks: Sequence[Any], workers: int | None) -> Outcomes:
     """Use Ray Data: the cluster that Ray is connected to or finds, or else this machine.
 
-    Workers write their files themselves, so that only small records travel. Ray runs the tasks of
-    a worker that died again; that they may have been done already does no harm.
+    Workers write their own files, so only small records are sent. Ray repeats the tasks of a
+    worker that died; it does no harm if they were already done.
     """
     import ray
     from ray.data import DataContext, TaskPoolStrategy, from_items
@@ -63,13 +63,13 @@ ENGINES = {"threads": on_threads, "ray": on_ray}
 
 
 def _task_of(work: Work) -> Callable[[dict[str, Any]], dict[str, Any]]:
-    """Return what a Ray worker does to one item."""
+    """Return the function that a Ray worker applies to one item."""
 
     def do(item: dict[str, Any]) -> dict[str, Any]:
         outcome: Outcome | OSError
         try:
             outcome = work(pickle.loads(item["task"]))
-        except OSError as error:  # a full disk ends the run, with its own name
+        except OSError as error:  # a full disk ends the run with its own error
             outcome = error
         return {"place": item["place"], "outcome": pickle.dumps(outcome)}
 
@@ -78,7 +78,7 @@ def _task_of(work: Work) -> Callable[[dict[str, Any]], dict[str, Any]]:
 
 @contextmanager
 def _cluster(ray: Any) -> Iterator[None]:
-    """Connect to a cluster, unless the caller did, and leave things as they were."""
+    """Connect to a cluster unless the caller did, and disconnect afterwards."""
     if ray.is_initialized():
         yield
         return

@@ -1,4 +1,4 @@
-"""One job: what an expansion is asked for, what became of each part of it, and of all."""
+"""One job: describe an expansion, and the results of its parts and of the whole."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from pathlib import Path
 
 from .. import SAS
 
-__all__ = ["TAR", "Job", "Outcome", "Report", "Row", "sample_id"]
+__all__ = ["TAR", "Job", "Outcome", "Report", "Row", "Unusable", "sample_id"]
 
 TAR = ".tar"
 Row = dict[str, str]  # column of the manifest -> text
 
 
+class Unusable(Exception):
+    """A file that cannot be used; the text names it and the reason."""
+
+
 @dataclass(frozen=True)
 class Job:
-    """What to expand, and how.
+    """What to expand, and the settings.
 
     Attributes
     ----------
     images : Path
-        Folder of images; or WebDataset tars, as one name with braces or wildcards that ends in
-        ".tar", such as "train-{000..099}.tar".
+        Folder of images; or WebDataset tars, given as one name with braces or wildcards that ends
+        in ".tar", such as "train-{000..099}.tar".
     masks : Path, optional
-        Folder of masks; None for tars, which hold them beside the images.
+        Folder of masks; None for tars, which hold the masks too.
     out : Path
-        Folder to write to. It lies apart from the others.
+        Output folder, apart from the others.
     augment : sasaug.SAS
         The settings.
     copies : int
@@ -34,13 +38,19 @@ class Job:
     seed : int
         In [0, 2^64).
     pattern : str, optional
-        How a mask's file name follows from its image's; see `sasaug.folder.pairs.find`. Default:
-        "{stem}" in folders, "{stem}.mask" in tars.
+        File name of the masks of an image; see `sasaug.folder.pairs.find`. Default: "{stem}" in
+        folders, "{key}" with `image_pattern`, "{stem}.mask" in tars.
+    image_pattern : str, optional
+        File name of an image, with "{key}" for the part that `pattern` repeats; folders only.
+        Default: every file is an image, and its key is its stem.
     each_mask : bool
         Several masks of one image make a case each.
+    mask_threshold : int, optional
+        Least grey value in [0, 65535] that counts as object; 0: grey values are labels. Default:
+        half of the mask's maximum for masks with lossy compression or soft edges, 0 for others.
     per_tar : int, optional
-        Write a folder's outputs to WebDataset tars, of so many cases each. None: to files; tars
-        are always written to one tar each.
+        Write a folder's outputs to WebDataset tars with this many cases each. None: to files;
+        each input tar always becomes one output tar.
     """
 
     images: Path
@@ -50,7 +60,9 @@ class Job:
     copies: int = 20
     seed: int = 0
     pattern: str | None = None
+    image_pattern: str | None = None
     each_mask: bool = False
+    mask_threshold: int | None = None
     per_tar: int | None = None
 
     @property
@@ -63,12 +75,13 @@ class Job:
 
     @property
     def mask_pattern(self) -> str:
-        return self.pattern or ("{stem}.mask" if self.reads_tars else "{stem}")
+        default = "{stem}" if self.image_pattern is None else "{key}"
+        return self.pattern or ("{stem}.mask" if self.reads_tars else default)
 
 
 @dataclass
 class Report:
-    """What an expansion did."""
+    """Result of an expansion."""
 
     cases: int = 0  # expanded by this run or an earlier one
     earlier: int = 0  # of these, by an earlier one
@@ -76,20 +89,23 @@ class Report:
     written: int = 0  # of these, by this run
     transformed: int = 0
     skipped: list[str] = field(default_factory=list)  # file and reason
-    notes: dict[str, list[str]] = field(default_factory=dict)  # what happened -> files
+    notes: dict[str, list[str]] = field(default_factory=dict)  # what was decided -> files
+    absent_labels: list[int] = field(default_factory=list)  # in none of the masks read now
+    mask_labels: list[int] = field(default_factory=list)  # in these masks, where labels are given
     preview: Path | None = None
     report: Path | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one unit of work: a case, or a tar of many."""
+    """Result of one unit of work: a case, or a tar of many."""
 
     rows: list[Row] = field(default_factory=list)  # of the manifest
     cases: int = 0
     outputs: int = 0
     transformed: int = 0
-    notes: tuple[tuple[str, str], ...] = ()  # (what happened, file)
+    notes: tuple[tuple[str, str], ...] = ()  # (what was decided, file)
+    labels: frozenset[int] = frozenset()  # in the masks, where labels are asked for
     skipped: tuple[str, ...] = ()  # file and reason
     earlier: bool = False
 

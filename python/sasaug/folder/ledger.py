@@ -1,13 +1,12 @@
-"""One job: remember what an output folder holds, so that a killed run goes on where it was.
+"""One job: remember what an output folder holds, so that a killed run resumes where it stopped.
 
-Any number of processes may write to one folder at once, for no two ever write to one file:
+Any number of processes may write to one folder at once, because no two write to one file:
 
-- what is not finished lies in ``.sasaug``, under names that no other process chooses, and gets its
-  own name by a rename, so that it appears whole or not at all;
-- each process keeps a journal of its own there, one line for each case whose files are in place.
+- unfinished files lie in the run's own folder, see `workspace`;
+- each process keeps a journal there, one line for each case whose files are in place.
 
-At the end one process makes the manifest of the older manifest and all journals; then ``.sasaug``
-goes. Who wrote which journal, and in which order, leaves no trace.
+At the end one process merges the older manifest and all journals into the new manifest, and the
+run's folder is removed. Nothing shows who wrote which journal, or in which order.
 """
 
 from __future__ import annotations
@@ -15,23 +14,22 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from uuid import uuid4
 
 from .job import Row
-from .pairs import Unusable
+from .workspace import MANIFEST, UNFINISHED, Workspace, retire
 
-__all__ = ["FILES", "TARS", "Layout", "Ledger", "part", "put", "write_atomically"]
+__all__ = ["FILES", "TARS", "Layout", "Ledger"]
 
-MANIFEST, SETTINGS, UNFINISHED = "manifest.csv", "settings.json", ".sasaug"
-JOURNALS = "journal-*.jsonl"
+SETTINGS = "settings.json"
+JOURNALS = "**/journal-*.jsonl"
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,7 @@ FILES = Layout(
         "source_image",
         "source_masks",
         "source_hash",
+        "source_orientations",
         "source_roi",
         "copy",
         "seed",
@@ -78,14 +77,19 @@ class Ledger:
     Parameters
     ----------
     out : Path
-        The folder; made where missing.
+        The folder; made if missing.
     settings : mapping
-        What the outputs depend on, and "version", which is written and never compared; must
-        survive a round trip through JSON.
+        Everything that the outputs depend on, and "version", which is written and never
+        compared; must survive a round trip through JSON.
     layout : Layout
-        What a row is.
+        The columns of a row.
     force : bool
-        Delete what an earlier run wrote, and start over; write into a folder of other files.
+        Delete the outputs of an earlier run and start over; write into a folder of other files.
+
+    Attributes
+    ----------
+    workspace : Workspace
+        Writes the files of the folder.
 
     Raises
     ------
@@ -100,18 +104,26 @@ class Ledger:
     ) -> None:
         self.out = out
         self.layout = layout
+        self._is_new = not out.exists()
         out.mkdir(parents=True, exist_ok=True)
-        self._rows = {row[layout.files[0]]: row for row in self._read()}
+        self._check_manifest()
+        if force:
+            retire(out)
+        else:
+            self._check_is_ours(settings)
+        self.workspace, begun = Workspace.join(out.absolute(), settings)
+        self._compare(begun, settings)
         if force:
             self._clear()
-        self._settle(settings, force)
-        self._journal = out / UNFINISHED / f"journal-{uuid4().hex}.jsonl"
+        self._settle(settings)
+        self._rows = {row[layout.files[0]]: row for row in self._read([out / UNFINISHED])}
+        self._journal = self.workspace.folder / f"journal-{uuid4().hex}.jsonl"
         self._by_source: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
         for row in self._rows.values():
             self._by_source[tuple(row[column] for column in layout.source)].append(row)
 
     def rows_of(self, *source: str) -> list[Row]:
-        """Return the rows of a unit of an earlier run, by copy, if all their files exist."""
+        """Return the rows that an earlier run made of a unit, by copy, if all files exist."""
         rows = self._by_source.get(source, [])
         files = [self.out / row[column] for row in rows for column in self.layout.files]
         return rows if all(path.exists() for path in files) else []
@@ -120,8 +132,13 @@ class Ledger:
         """Record a finished unit, whose files are in place."""
         rows = list(rows)
         self._rows.update({row[self.layout.files[0]]: row for row in rows})
-        with self._journal.open("ab") as journal:
+        with self.workspace.owned(), self._journal.open("ab") as journal:
             journal.write(json.dumps(rows, ensure_ascii=False).encode() + b"\n")
+
+    def has_outputs(self) -> bool:
+        """Say whether any recorded output exists."""
+        first = self.layout.files[0]
+        return any((self.out / row[first]).exists() for row in self._rows.values())
 
     def write_manifest(self) -> list[Row]:
         """Write the manifest, and return its rows."""
@@ -131,64 +148,101 @@ class Ledger:
         writer = csv.DictWriter(text, self.layout.columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
-        put(self.out, MANIFEST, text.getvalue().encode(), force=True)
+        self.workspace.put(MANIFEST, text.getvalue().encode(), force=True)
         return rows
 
     def close(self) -> None:
-        """Remove the journals, which the manifest has made superfluous."""
-        # A process that was given up for dead may still be writing there.
-        shutil.rmtree(self.out / UNFINISHED, ignore_errors=True)
+        """End the run: the manifest has replaced the journals."""
+        self.workspace.retire()
+        self._tidy()
 
-    def _read(self) -> Iterator[Row]:
-        """Yield the rows of manifest and journals."""
+    def withdraw(self) -> None:
+        """End a run that has no outputs: leave nothing that would refuse the next one."""
+        for name in (MANIFEST, SETTINGS):
+            self.workspace.discard(name)
+        self.close()
+        if self._is_new:
+            with suppress(OSError):  # another process has written to it
+                self.out.rmdir()
+
+    def _read(self, folders: Iterable[Path]) -> Iterator[Row]:
+        """Yield the rows of the manifest, and of the journals below some folders."""
         manifest = self.out / MANIFEST
         if manifest.exists():
             with manifest.open(encoding="utf-8", newline="") as lines:
-                table = csv.DictReader(lines)
-                if tuple(table.fieldnames or ()) != self.layout.columns:
-                    raise ValueError(
-                        f"{manifest} must be a manifest that this version of sasaug writes for "
-                        f"{self.layout.files[0]}s, got other columns"
-                    )
-                yield from table
-        for journal in (self.out / UNFINISHED).glob(JOURNALS):
-            for line in journal.read_bytes().split(b"\n"):
-                try:
-                    yield from json.loads(line)
-                except ValueError:  # the last line of a killed run may be torn
-                    continue
+                yield from csv.DictReader(lines)
+        for folder in folders:
+            with suppress(FileNotFoundError):  # of a run that ends now
+                for journal in folder.glob(JOURNALS):
+                    yield from _rows_of(journal.read_bytes())
+
+    def _retired(self) -> list[Path]:
+        """Return the folders of runs that have ended."""
+        return sorted(self.out.glob(f"{UNFINISHED}-*"))
 
     def _clear(self) -> None:
-        """Delete what the rows name, the manifest last: a killed deletion can be repeated."""
-        for row in self._rows.values():
+        """Delete the outputs of older runs, the manifest last: it can be repeated if killed."""
+        for row in self._read(self._retired()):
             for path in (row[column] for column in self.layout.files):
-                if ".." not in PurePosixPath(path).parts:  # a manifest may be edited
-                    (self.out / path).unlink(missing_ok=True)
-        shutil.rmtree(self.out / UNFINISHED, ignore_errors=True)
+                parts = PurePosixPath(path)
+                if not parts.is_absolute() and ".." not in parts.parts:  # it may be edited
+                    self.workspace.discard(path)
         for name in (SETTINGS, MANIFEST):
-            (self.out / name).unlink(missing_ok=True)
-        self._rows = {}
+            self.workspace.discard(name)
+        self._tidy()
 
-    def _settle(self, settings: Mapping[str, Any], force: bool) -> None:
-        """Write the settings of a new folder, or compare them with those of an old one."""
-        path = self.out / SETTINGS
+    def _tidy(self) -> None:
+        for folder in self._retired():
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _check_manifest(self) -> None:
+        """Refuse a manifest that is not of this layout."""
+        manifest = self.out / MANIFEST
+        if not manifest.exists():
+            return
+        with manifest.open(encoding="utf-8", newline="") as lines:
+            columns = next(csv.reader(lines), [])
+        if tuple(columns) != self.layout.columns:
+            raise ValueError(
+                f"{manifest} must be a manifest that this version of sasaug writes for "
+                f"{self.layout.files[0]}s, got other columns: choose another folder, or delete it"
+            )
+
+    def _check_is_ours(self, settings: Mapping[str, Any]) -> None:
+        """Refuse a folder of other files, or of other settings, before anything is written."""
         # Listed before the settings are looked for: a process that starts beside this one writes
         # its settings before anything else.
         others = [entry for entry in self.out.iterdir() if not entry.name.startswith(".")]
-        if not path.exists():
-            if others and not force:
-                raise ValueError(
-                    f"{self.out} must be empty or made by sasaug, and holds other files"
-                )
-            text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
-            (self.out / UNFINISHED).mkdir(exist_ok=True)
-            _create(self.out, path, text.encode())
-        (self.out / UNFINISHED).mkdir(exist_ok=True)
+        old = self._old_settings()
+        if old is not None:
+            self._compare(old, settings)
+        elif others:
+            raise ValueError(
+                f"{self.out} must be empty or made by sasaug, got other files: choose another "
+                "folder, or write into this one with --force"
+            )
+
+    def _settle(self, settings: Mapping[str, Any]) -> None:
+        """Write the settings, if the folder has none."""
+        text = json.dumps(settings, indent=2, ensure_ascii=False) + "\n"
+        self.workspace.create(SETTINGS, text.encode())
         try:
-            old = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+            self._compare(self._old_settings() or {}, settings)
+        except ValueError:  # of a run that ended since they were looked at
+            self.workspace.retire()
+            raise
+
+    def _old_settings(self) -> dict[str, Any] | None:
+        path = self.out / SETTINGS
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            return None
+        except (TypeError, ValueError):
             raise ValueError(f"{path} must hold JSON: start over with --force") from None
-        changed = _differences(old, settings)
+
+    def _compare(self, old: Mapping[str, Any], new: Mapping[str, Any]) -> None:
+        changed = _differences(old, new)
         if changed:
             raise ValueError(
                 f"{self.out} was made with other settings ({'; '.join(changed)}): choose "
@@ -196,64 +250,14 @@ class Ledger:
             )
 
 
-@contextmanager
-def part(out: Path) -> Iterator[Path]:
-    """Give the path of a file to write to, on the file system of an output folder."""
-    path = out / UNFINISHED / f"part-{uuid4().hex}"
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def put(out: Path, name: str, content: bytes, force: bool = False) -> None:
-    """Write a file of an output folder; one that is there may stay if it is the same.
-
-    Raises
-    ------
-    Unusable
-        A file with other content is in the way, and may not be overwritten.
-    """
-    path = out / name
-    if path.exists():
-        if path.read_bytes() == content:
-            return
-        if not force:
-            raise Unusable(in_the_way(path))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with part(out) as unfinished:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-
-
-def in_the_way(path: Path) -> str:
-    return f"{path}: exists with other content; --force overwrites it"
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file so that others see the old one or the whole new one."""
-    unfinished = path.with_name(f"{UNFINISHED}-{uuid4().hex}")
-    try:
-        unfinished.write_bytes(content)
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _create(out: Path, path: Path, content: bytes) -> None:
-    """Write a file whole, unless another process does it first."""
-    with part(out) as unfinished:
-        unfinished.write_bytes(content)
-        try:
-            os.link(unfinished, path)  # fails where the name is taken, as a rename does not
-        except FileExistsError:
-            return
-        except OSError:  # a file system without links
-            os.replace(unfinished, path)
+def _rows_of(journal: bytes) -> Iterator[Row]:
+    for line in journal.split(b"\n"):
+        with suppress(ValueError):  # the last line of a killed run may be torn
+            yield from json.loads(line)
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """Say what differs, one text per setting."""
+    """Describe each setting that differs."""
     found = []
     for key in sorted({*old, *new} - {"version"}):
         before, after = old.get(key), new.get(key)

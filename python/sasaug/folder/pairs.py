@@ -1,13 +1,12 @@
-"""One job: find images and their masks in folders, and read them.
+"""One job: find images in folders, and the masks that belong to each.
 
-Read with OpenCV, which comes with `pip install "sasaug[cli]"`. What cannot be used raises
-`Unusable` with the file and the reason; what was used, but not quite as it was, leaves a note.
+A file is an image with masks, a mask of one image, or named: in the problems if a case is left out
+because of it, in the notes otherwise. Which of two readings of a name is right is never guessed.
 """
 
 from __future__ import annotations
 
 import glob
-import os
 import re
 import unicodedata
 from bisect import bisect_left
@@ -15,238 +14,304 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from hashlib import blake2b
 from pathlib import Path, PurePosixPath
-from typing import Any
 
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from .cases import Case
+from .listing import Listing, first_names, hint, listed
 
-__all__ = [
-    "SUFFIXES",
-    "Case",
-    "Found",
-    "Loaded",
-    "Unusable",
-    "cases_of",
-    "decode",
-    "decode_image",
-    "find",
-    "fingerprint",
-    "read",
-]
+__all__ = ["Found", "cases_of", "check_patterns", "find", "same_stem"]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
-
-
-class Unusable(Exception):
-    """A picture that cannot be used; the text names the file and the reason."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One image with the masks that belong to it; paths are relative, with forward slashes."""
-
-    name: str  # of the outputs, without copy index and suffix
-    image: str
-    masks: tuple[str, ...]
-    key: str  # what sample ids are made of
-
-    @property
-    def joined_masks(self) -> str:
-        """The masks as one text: no path on any system holds a vertical bar by accident."""
-        return "|".join(self.masks)
+KEY, STEM = "{key}", "{stem}"
+NEAR = 3  # names shown where no mask matches
 
 
 @dataclass
 class Found:
-    """What a folder holds."""
+    """What the folders hold."""
 
     cases: list[Case] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)  # each names a file that is left out
-    spare_masks: list[str] = field(default_factory=list)  # that belong to no image
+    notes: list[tuple[str, str]] = field(default_factory=list)  # (what was decided, file)
+    reason: str = ""  # why there are no cases, and how there might be
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A case as arrays."""
+class _Image:
+    """An image as its pattern reads the name."""
 
-    image: NDArray[Any]  # uint8 or uint16 [h w] or [h w 3], RGB
-    mask: NDArray[Any]  # uint8 or uint16 [h w]
-    notes: tuple[tuple[str, str], ...]  # (what happened, file)
+    path: str
+    folder: str  # before the part that the pattern describes
+    key: str
+
+    @property
+    def stem(self) -> str:
+        return PurePosixPath(self.path).stem
 
 
-def find(images: Path, masks: Path, pattern: str, each_mask: bool) -> Found:
-    """Find pictures below a folder, and their masks in the same sub-folder of another.
+def find(
+    images: Path,
+    masks: Path,
+    pattern: str,
+    each_mask: bool,
+    image_pattern: str | None = None,
+    out: Path | None = None,
+) -> Found:
+    """Find images below a folder, and their masks below another.
 
     Parameters
     ----------
     images, masks : Path
-        Folders, searched recursively; they may be the same. Hidden files and linked folders are
-        left out.
+        Folders, searched recursively; they may be the same. Hidden files are left out. Linked
+        folders are followed; each real folder is read once.
     pattern : str
-        The mask's file name, with or without its suffix: "{stem}" stands for the image's name
-        without suffix, * and ? are wild.
+        File name of the masks of an image, with or without suffix. "{stem}" stands for the
+        image's name without suffix, "{key}" for the part of it that `image_pattern` calls so;
+        * and ? are wild. May begin with folders, such as "masks/{key}".
     each_mask : bool
         Several masks of one image make a case each; without it, one case together.
+    image_pattern : str, optional
+        File name of an image, with or without suffix; "{key}" stands for any text, * and ? are
+        wild. May begin with folders. Image and mask must agree in all folders before those of
+        the patterns. Default: every file is an image, and its key is its stem.
+    out : Path, optional
+        A folder that is not searched.
 
     Returns
     -------
     Found
-        Cases in the order of their names.
+        Cases in the order of their names. A mask that fits several images belongs to the one
+        with the longest key.
 
     Raises
     ------
     ValueError
-        The pattern cannot tell masks from images.
+        The patterns cannot tell masks from images.
     OSError
         A folder cannot be listed.
     """
-    if "{stem}" not in pattern or "/" in pattern or "\\" in pattern:
-        raise ValueError(f"pattern must hold {{stem}} and name a file, no folder, got {pattern!r}")
     same = images.resolve() == masks.resolve()
-    if same and pattern == "{stem}":
-        raise ValueError(
-            "images and masks are the same folder: pattern must tell them apart, as in "
-            f'"{{stem}}_mask*", got {pattern!r}'
-        )
+    check_patterns(pattern, image_pattern, same)
+    apart = [] if out is None else [out]
+    of_masks = listed(masks, [*apart, *([] if same else [images])])
+    of_images = of_masks if same else listed(images, [*apart, masks])
     found = Found()
-    mask_paths = _listing(masks, found)
-    image_paths = mask_paths if same else _listing(images, found, leave_out=masks)
-    folders: defaultdict[str, list[str]] = defaultdict(list)
-    for path in mask_paths:
-        folder, _, name = path.rpartition("/")
-        folders[folder].append(name)
-
-    belonging = {path: _masks_of(path, pattern, folders, same) for path in image_paths}
-    used = {mask for matched in belonging.values() for mask in matched}
-    for path, matched in belonging.items():
-        if same and path in used:
-            continue
-        if not matched:
-            found.problems.append(f"{path}: no mask matches {pattern!r}")
-        found.cases.extend(cases_of(path, matched, each_mask))
-    if not same:
-        found.spare_masks = [path for path in mask_paths if path not in used]
+    for listing in (of_images,) if same else (of_images, of_masks):
+        found.problems += listing.problems
+        found.notes += listing.notes
+    candidates = [_read(path, image_pattern) for path in of_images.paths]
+    matched = {image: _masks_of(image, pattern, of_masks, same) for image in candidates if image}
+    used = {mask for several in matched.values() for mask in several}
+    if same:
+        _refuse_chains(matched, found)
+        matched = {image: several for image, several in matched.items() if image.path not in used}
+    _refuse_images_of_one_name(matched, found)
+    _settle_claims(matched, pattern, found)
+    _refuse_twins(matched, found)
+    bare = [image for image, several in matched.items() if not several]
+    for place, image in enumerate(bare):
+        near = _near(image, of_masks) if place < NEAR else ""
+        found.problems.append(f"{image.path}: no mask matches {pattern!r}{near}")
+    for image, several in matched.items():
+        found.cases.extend(cases_of(image.path, several, each_mask))
+    _note_the_rest(candidates, used, of_images, of_masks, same, image_pattern, found)
     _leave_out_collisions(found)
+    if not found.cases:
+        found.reason = _reason(found, images, of_images, image_pattern) + hint(
+            [image.path for image in bare], of_masks, masks, same
+        )
     return found
 
 
-def cases_of(image: str, masks: tuple[str, ...], each_mask: bool) -> list[Case]:
+def cases_of(image: str, masks: Sequence[str], each_mask: bool) -> list[Case]:
     """Return the cases that an image and its masks make: one, or one for each mask."""
     if not masks:
         return []
     if not each_mask:
-        return [Case(_without_suffix(image), image, masks, _normal(image))]
+        return [Case(_without_suffix(image), image, tuple(masks), _normal(image))]
     return [
         Case(_without_suffix(mask), image, (mask,), f"{_normal(image)}|{_normal(mask)}")
         for mask in masks
     ]
 
 
-def read(root: Path, path: str) -> bytes:
-    """Return a file's content; raises `Unusable`."""
-    try:
-        return (root / path).read_bytes()
-    except OSError as error:
-        raise Unusable(f"{path}: cannot be read ({error.strerror or error})") from error
+def same_stem(paths: Sequence[str]) -> list[str]:
+    """Return the first paths that differ in nothing but their suffix."""
+    stems: defaultdict[str, list[str]] = defaultdict(list)
+    for path in paths:
+        stems[_without_suffix(path)].append(path)
+    return next((several for several in stems.values() if len(several) > 1), [])
 
 
-def fingerprint(contents: Sequence[bytes]) -> str:
-    """Return 16 hexadecimal digits that change when one of the contents does."""
-    digest = blake2b(digest_size=8)
-    for content in contents:
-        digest.update(len(content).to_bytes(8, "little"))
-        digest.update(content)
-    return digest.hexdigest()
+def check_patterns(pattern: str, image_pattern: str | None, same: bool) -> None:
+    """Refuse patterns that cannot tell masks from images."""
+    for name, got in (("pattern", pattern), ("image_pattern", image_pattern or STEM)):
+        if "\\" in got or got[:1] == "/" or ".." in got.split("/"):
+            raise ValueError(f"{name} must be a name below the folder, with / if any, got {got!r}")
+    if re.search(r"[*?\[]", pattern.rpartition("/")[0]):
+        raise ValueError(f"pattern must name its folders without wildcards, got {pattern!r}")
+    if image_pattern is None and STEM not in pattern and KEY not in pattern:
+        raise ValueError(
+            f"pattern must hold {{stem}}, such as {{stem}}_mask, got {pattern!r}; for folders that "
+            "hold one image each, name it: --image-pattern image --pattern mask"
+        )
+    if same and pattern.replace(STEM, KEY) == (image_pattern or KEY).replace(STEM, KEY):
+        raise ValueError(
+            "images and masks are the same folder: pattern must tell them apart, as in "
+            f'"{{stem}}_mask*", got {pattern!r}'
+        )
 
 
-def decode(case: Case, contents: Sequence[bytes]) -> Loaded:
-    """Make arrays of the content of an image and its masks, in the case's order.
-
-    Masks of one image are merged: the largest label wins.
-
-    Raises
-    ------
-    Unusable
-        A file that is no picture, or of a kind, depth or size that does not fit.
-    """
-    notes: list[tuple[str, str]] = []
-    image, dropped = decode_image(case.image, contents[0])
-    if dropped:
-        notes.append(("alpha channel of an image dropped", case.image))
-    merged: NDArray[Any] | None = None
-    for path, content in zip(case.masks, contents[1:], strict=True):
-        mask = _mask(path, content, notes)
-        if mask.shape != image.shape[:2]:
-            raise Unusable(
-                f"{path}: a mask must have its image's size, {_size(image)}, got {_size(mask)}"
-            )
-        merged = mask if merged is None else np.maximum(merged, mask)
-    assert merged is not None  # a case has a mask
-    if not merged.any():
-        notes.append(("mask is empty, which makes the sample a small one", case.masks[0]))
-    return Loaded(image, merged, tuple(notes))
+def _read(path: str, image_pattern: str | None) -> _Image | None:
+    """Read a name by the pattern of images; None if it is not one."""
+    if image_pattern is None:
+        folder, _, name = path.rpartition("/")
+        return _Image(path, folder, PurePosixPath(name).stem)
+    parts = path.split("/")
+    depth = image_pattern.count("/") + 1
+    tail = "/".join(parts[-depth:])
+    regex = _regex(image_pattern)
+    for text in (_without_suffix(tail), tail):
+        fits = re.fullmatch(regex, text)
+        if fits and len(parts) >= depth:
+            return _Image(path, "/".join(parts[:-depth]), fits.groupdict().get("key", ""))
+    return None
 
 
-def decode_image(path: str, content: bytes) -> tuple[NDArray[Any], bool]:
-    """Return a picture [h w] or [h w 3] in RGB order, and whether it had an alpha channel.
-
-    Raises
-    ------
-    Unusable
-        No complete picture of 8 or 16 bits.
-    """
-    picture = _picture(path, content)
-    if picture.ndim == 2:
-        return picture, False
-    return np.ascontiguousarray(picture[..., 2::-1]), picture.shape[2] == 4
+def _regex(image_pattern: str) -> str:
+    """Return a pattern of images as a regular expression."""
+    text = re.escape(image_pattern.replace(STEM, KEY))
+    text = text.replace(r"\*", "[^/]*").replace(r"\?", "[^/]")
+    key = re.escape(KEY)
+    return text.replace(key, "(?P<key>[^/]+)", 1).replace(key, "(?P=key)")
 
 
-def _listing(root: Path, found: Found, leave_out: Path | None = None) -> list[str]:
-    """Return the relative paths of all pictures below a folder, sorted."""
+def _masks_of(image: _Image, pattern: str, of_masks: Listing, same: bool) -> tuple[str, ...]:
+    """Return the paths of all files that may be an image's masks, sorted."""
 
-    def refuse(error: OSError) -> None:
-        raise error
+    def filled(text: str, escape: bool) -> str:
+        for name, value in ((STEM, image.stem), (KEY, image.key)):
+            text = text.replace(name, glob.escape(value) if escape else value)
+        return text
 
-    skipped = leave_out.resolve() if leave_out is not None else None
-    paths = []
-    for folder, inner, names in os.walk(root, onerror=refuse):
-        here = Path(folder)
-        inner[:] = [d for d in inner if d[0] != "." and (here / d).resolve() != skipped]
-        for name in names:
-            if name[0] == "." or not name.lower().endswith(SUFFIXES):
-                continue
-            path = (here / name).relative_to(root).as_posix()
-            try:
-                path.encode()
-            except UnicodeEncodeError:
-                found.problems.append(f"{path!a}: its name is not valid UTF-8")
-            else:
-                paths.append(path)
-    return sorted(paths)
-
-
-def _masks_of(
-    image: str, pattern: str, folders: dict[str, list[str]], same: bool
-) -> tuple[str, ...]:
-    """Return the paths of an image's masks, sorted."""
-    folder, _, own = image.rpartition("/")
-    names = folders.get(folder, [])
-    stem = PurePosixPath(own).stem
-    wanted = pattern.replace("{stem}", glob.escape(stem))
+    inner, _, last = pattern.rpartition("/")
+    folder = "/".join(part for part in (image.folder, filled(inner, False)) if part)
+    names = of_masks.names(folder)
+    wanted = filled(last, True)
     # Names are sorted: those that share the literal head of the pattern are neighbours.
-    head = re.split(r"[*?[]", pattern, maxsplit=1)[0].replace("{stem}", stem)
+    head = filled(re.split(r"[*?[]", last, maxsplit=1)[0], False)
     matched = []
     for index in range(bisect_left(names, head), len(names)):
         name = names[index]
         if not name.startswith(head):
             break
+        path = f"{folder}/{name}" if folder else name
         fits = fnmatchcase(name, wanted) or fnmatchcase(PurePosixPath(name).stem, wanted)
-        if fits and not (same and name == own):
-            matched.append(f"{folder}/{name}" if folder else name)
+        if fits and not (same and path == image.path):
+            matched.append(path)
     return tuple(matched)
+
+
+Matched = dict[_Image, tuple[str, ...]]
+
+
+def _refuse_chains(matched: Matched, found: Found) -> None:
+    """Refuse a mask that has masks itself: it may be an image of a similar name."""
+    masks_of = {image.path: several for image, several in matched.items()}
+    for image, several in list(matched.items()):
+        for mask in several:
+            if masks_of.get(mask):
+                found.problems.append(
+                    f"{image.path}: {mask} may be its mask, or an image with the mask "
+                    f"{masks_of[mask][0]}; choose a narrower pattern"
+                )
+                del matched[image]
+                break
+
+
+def _refuse_images_of_one_name(matched: Matched, found: Found) -> None:
+    """Refuse images that differ only in their suffix: their outputs would have one name."""
+    named: defaultdict[str, list[_Image]] = defaultdict(list)
+    for image, several in matched.items():
+        if several:
+            named[_without_suffix(image.path)].append(image)
+    for name, images in named.items():
+        if len(images) > 1:
+            both = " and ".join(sorted(image.path for image in images))
+            found.problems.append(f"{both}: would both be written as {name}_*.png; rename one")
+            for image in images:
+                del matched[image]
+
+
+def _settle_claims(matched: Matched, pattern: str, found: Found) -> None:
+    """Give a mask that fits several images to the one with the longest key, or to none."""
+    claims: defaultdict[str, list[_Image]] = defaultdict(list)
+    for image, several in matched.items():
+        for mask in several:
+            claims[mask].append(image)
+    is_named = KEY in pattern or STEM in pattern
+    refused: set[_Image] = set()
+    for mask, images in claims.items():
+        if len(images) == 1:
+            continue
+        images.sort(key=lambda image: (-len(image.key), image.path))
+        if is_named and len(images[0].key) > len(images[1].key):
+            found.notes.append(
+                ("mask fits several images and went to the one with the longest name", mask)
+            )
+            for image in images[1:]:
+                matched[image] = tuple(path for path in matched[image] if path != mask)
+        else:
+            both = " and ".join(sorted(image.path for image in images))
+            found.problems.append(f"{both}: both match the mask {mask}; choose a narrower pattern")
+            refused.update(images)
+    for image in refused:
+        del matched[image]
+
+
+def _refuse_twins(matched: Matched, found: Found) -> None:
+    """Refuse two masks of one name: one of them may be something else, such as an overlay."""
+    for image, several in list(matched.items()):
+        twins = same_stem(several)
+        if twins:
+            suffix = PurePosixPath(twins[0]).suffix
+            found.problems.append(
+                f"{image.path}: {' and '.join(twins)} are masks of one name; keep one, or end the "
+                f"pattern in its suffix, such as {suffix}"
+            )
+            del matched[image]
+
+
+def _reason(found: Found, images: Path, of_images: Listing, image_pattern: str | None) -> str:
+    """Say why there are no cases."""
+    if found.problems:
+        more = f" ({len(found.problems)} in all)" if len(found.problems) > 1 else ""
+        return f"{found.problems[0]}{more}"
+    names = first_names(images, of_images.paths, [file for _, file in of_images.notes])
+    return names if image_pattern is None else f"no image matches {image_pattern!r}; {names}"
+
+
+def _near(image: _Image, of_masks: Listing) -> str:
+    """Name files that may be the image's masks."""
+    near = [path for path in of_masks.paths if image.key in path and path != image.path][:NEAR]
+    return f"; similar names: {', '.join(near)}" if near and image.key else ""
+
+
+def _note_the_rest(
+    candidates: Sequence[_Image | None],
+    used: set[str],
+    of_images: Listing,
+    of_masks: Listing,
+    same: bool,
+    image_pattern: str | None,
+    found: Found,
+) -> None:
+    """Name the files that are neither images nor masks."""
+    for path, image in zip(of_images.paths, candidates, strict=True):
+        if image is None and not (same and path in used):
+            found.notes.append((f"passed over: not an image by {image_pattern!r}", path))
+    if not same:
+        spare = [path for path in of_masks.paths if path not in used]
+        found.notes += [("mask belongs to no image", path) for path in spare]
 
 
 def _leave_out_collisions(found: Found) -> None:
@@ -268,68 +333,3 @@ def _without_suffix(path: str) -> str:
 def _normal(path: str) -> str:
     """Return one spelling of accented letters: file systems differ in theirs."""
     return unicodedata.normalize("NFC", path)
-
-
-def _size(array: NDArray[Any]) -> str:
-    return f"{array.shape[1]} x {array.shape[0]}"
-
-
-def _picture(path: str, content: bytes) -> NDArray[Any]:
-    """Return a picture as OpenCV has it: [h w], or [h w c] with channels BGR or BGRA."""
-    data = np.frombuffer(content, np.uint8)
-    try:
-        pages = (
-            list(cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED)[1])
-            if _is_tiff(content)
-            else [cv2.imdecode(data, cv2.IMREAD_UNCHANGED)]
-        )
-    except cv2.error:
-        pages = []
-    # Some versions of OpenCV fill the missing rest of a JPEG with grey, and say nothing.
-    cut = content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[len(content) // 2 :]
-    if not pages or pages[0] is None or cut:
-        raise Unusable(f"{path}: is no complete PNG, JPEG, TIFF or BMP picture")
-    if len(pages) > 1:
-        raise Unusable(f"{path}: must hold one picture, got {len(pages)} pages")
-    picture = np.asarray(pages[0])
-    if picture.dtype not in (np.uint8, np.uint16):
-        raise Unusable(f"{path}: must have unsigned 8 or 16 bits, got {picture.dtype}")
-    return picture
-
-
-def _is_tiff(content: bytes) -> bool:
-    return content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-
-
-def _mask(path: str, content: bytes, notes: list[tuple[str, str]]) -> NDArray[Any]:
-    """Return a mask [h w]."""
-    picture = _picture(path, content)
-    if picture.ndim == 3:
-        colours = picture[..., :3]
-        if (colours == colours[..., :1]).all():
-            picture = np.ascontiguousarray(colours[..., 0])
-        else:
-            notes.append(("colour-coded mask: every colour but black counts as label 1", path))
-            picture = np.asarray(colours.any(axis=2), np.uint8)
-    if content[:2] == b"\xff\xd8" and len(np.unique(picture)) > 2:
-        notes.append(("mask is a JPEG: what compression left of 0 counts as object", path))
-    if _looks_like_outline(picture):
-        notes.append(("mask looks like an outline, not a filled region: fill it first", path))
-    return picture
-
-
-def _looks_like_outline(mask: NDArray[Any]) -> bool:
-    """Say whether the widest object of a mask is a thin curve around much more than itself."""
-    inside = (mask != 0).astype(np.uint8)
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
-    if count < 2:
-        return False
-    extent = stats[1:, cv2.CC_STAT_WIDTH] * stats[1:, cv2.CC_STAT_HEIGHT]
-    widest = 1 + int(np.argmax(extent))
-    if extent.max() < 64:  # a few pixels have no shape
-        return False
-    part = (parts == widest).astype(np.uint8)
-    corners = cv2.convexHull(cv2.findNonZero(part))
-    hull = max(float(cv2.contourArea(corners)), 1.0)
-    half_width = float(cv2.distanceTransform(np.pad(part, 1), cv2.DIST_L2, 3).max())
-    return bool(part.sum() < 0.25 * hull and half_width < 0.04 * hull**0.5 + 1.0)

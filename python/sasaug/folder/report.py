@@ -1,7 +1,7 @@
-"""One job: tell in one HTML file what an expansion did to the sizes of structures, and show it.
+"""One job: report in one HTML file how an expansion changed the sizes of structures, with samples.
 
-The file needs no other: the histogram is SVG, pictures are PNG, both inside. The same outputs
-give the same bytes.
+The file is self-contained: the histogram is SVG and the images are PNG, both embedded. The same
+outputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from pathlib import Path
 
 from .. import SAS
 from ..preview import contact_sheet, encode_png
-from .copies import is_transformed
 from .job import Job, Row
-from .ledger import put
+from .rows import as_values, is_transformed
 from .sheet import tile
+from .workspace import Workspace
 
 __all__ = ["REPORT", "Sizes", "histogram", "write_report"]
 
@@ -42,7 +42,7 @@ p,figcaption{color:#556;margin:4px 0}figure{margin:0 0 16px}img,svg{max-width:10
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large structures are: |ROI| / |image| of each, in [0, 1]."""
+    """Sizes of structures: |ROI| / |image| of each, in [0, 1]."""
 
     shares: Sequence[float]
 
@@ -53,14 +53,15 @@ class Sizes:
         return sum(share == 0 for share in self.shares)
 
     def small(self, limit: float) -> int:
-        """Count those that cover no more than a share of their image, empty ones left out."""
+        """Count the non-empty ones that cover at most this share of their image."""
         return sum(0 < share <= limit for share in self.shares)
 
     def heights(self, limit: float) -> dict[int, float]:
         """Return the share of all that falls into each bin of a logarithmic histogram.
 
         Bin k holds the shares s with k < BINS_PER_DECADE * log10(s / limit) <= k + 1, so that
-        no bin has small structures and others. What is left of the axis is in its first bin.
+        no bin mixes small structures with others. The first bin also holds everything left of
+        the axis.
         """
         first = math.floor(BINS_PER_DECADE * (-DECADES - math.log10(limit)))
         bins = Counter(
@@ -71,8 +72,8 @@ class Sizes:
         return {place: count / len(self) for place, count in sorted(bins.items())}
 
 
-def write_report(job: Job, rows: Sequence[Row]) -> Path:
-    """Write report.html, from the manifest's rows and some outputs as they are on disk."""
+def write_report(job: Job, space: Workspace, rows: Sequence[Row]) -> Path:
+    """Write report.html from the manifest's rows and some outputs on disk."""
     before, after = _before(rows), _after(rows)
     limit = job.augment.small_fraction
     parts = [
@@ -97,13 +98,13 @@ def write_report(job: Job, rows: Sequence[Row]) -> Path:
         + "\n".join(parts)
         + "\n</body></html>\n"
     )
-    put(job.out, REPORT, page.encode(), force=True)
+    space.put(REPORT, page.encode(), force=True)
     return job.out / REPORT
 
 
 def histogram(before: Sizes, after: Sizes, limit: float) -> str:
     """Draw two histograms in one, as SVG, with a line at the limit of small structures."""
-    edge = limit or SAS.small_fraction  # where nothing is small, bins need some edge
+    edge = limit or SAS.small_fraction  # where nothing is small, bins still need an edge
     heights = {BEFORE: before.heights(edge), AFTER: after.heights(edge)}
     top = max((height for bins in heights.values() for height in bins.values()), default=1.0)
     width, height, floor = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BELOW, HEIGHT - BELOW
@@ -147,18 +148,18 @@ def histogram(before: Sizes, after: Sizes, limit: float) -> str:
 def _before(rows: Sequence[Row]) -> Sizes:
     """Return the sizes in the sources, one for each case."""
     cases: dict[tuple[str, str], float] = {}
-    for row in rows:
-        *_, width, height = map(int, row["window"].split())
-        cases[row["source_image"], row["source_masks"]] = int(row["source_roi"]) / (width * height)
+    for row in map(as_values, rows):
+        *_, width, height = row["window"]
+        cases[row["source_image"], row["source_masks"]] = row["source_roi"] / (width * height)
     return Sizes(list(cases.values()))
 
 
 def _after(rows: Sequence[Row]) -> Sizes:
     """Return the sizes in the outputs."""
     shares = []
-    for row in rows:
-        height, width = map(int, row["canvas"].split())
-        shares.append(int(row["roi"]) / (width * height))
+    for row in map(as_values, rows):
+        height, width = row["canvas"]
+        shares.append(row["roi"] / (width * height))
     return Sizes(shares)
 
 

@@ -1,7 +1,7 @@
 """One job: expand WebDataset tars, or groups of a folder's cases, into one tar each.
 
 A sample of a tar is an image with masks of the same key: ``x.png`` and ``x.mask.png``. Each copy
-becomes a sample too: ``x_000.png``, ``x_000.mask.png``, and ``x_000.json``, what was done to it.
+becomes a sample: ``x_000.png``, ``x_000.mask.png``, and ``x_000.json``, its row of the manifest.
 Needs the ``webdataset`` extra.
 """
 
@@ -15,30 +15,31 @@ import os
 import tarfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from .copies import Copy, copies, is_transformed
-from .files import CHANGED, contents
-from .job import TAR, Job, Outcome, Row
-from .ledger import in_the_way, part
-from .pairs import SUFFIXES, Case, Unusable, cases_of, decode, fingerprint
+from .cases import Case, decode, fingerprint
+from .copies import Copy, copies
+from .files import CHANGED, contents, labels_of
+from .job import TAR, Job, Outcome, Row, Unusable
+from .pairs import cases_of, same_stem
+from .reading import FORMATS, SUFFIXES
+from .rows import as_values, is_transformed
+from .workspace import Workspace, in_the_way, named
 
 __all__ = ["Tar", "expand_tar", "find_tars", "grouped"]
 
 INDEX_DIGITS = 6  # of a tar's number
-LEFT_OUT = ("image", "mask")  # paths of files that a tar does not have
-NUMBERS = ("source_roi", "copy", "seed", "id", "roi")
-LISTS = ("window", "thumbnail", "canvas")
+LEFT_OUT = ("image", "mask")  # columns that name files, which a tar does not have
 Source = tuple[Case, Sequence[bytes]]
 
 
 @dataclass(frozen=True)
 class Tar:
-    """One tar to be written, and what goes into it."""
+    """One tar to be written, and its contents."""
 
     name: str  # of the output
     path: Path | None = None  # of the input
@@ -46,7 +47,7 @@ class Tar:
 
     @property
     def source(self) -> str:
-        """What the manifest names as its source."""
+        """Its source, as the manifest names it."""
         if self.path is not None:
             return self.path.name
         return f"{self.cases[0].image} to {self.cases[-1].image}"
@@ -90,59 +91,69 @@ def grouped(cases: Sequence[Case], per_tar: int) -> list[Tar]:
     ]
 
 
-def expand_tar(job: Job, tar: Tar, earlier: list[Row], force: bool) -> Outcome:
+@dataclass
+class _Written:
+    """Contents of a tar that has been written."""
+
+    count: Counter[str] = field(default_factory=Counter)  # cases, outputs, transformed
+    skipped: list[str] = field(default_factory=list)
+    notes: list[tuple[str, str]] = field(default_factory=list)
+    labels: set[int] = field(default_factory=set)
+
+
+def expand_tar(job: Job, space: Workspace, tar: Tar, earlier: list[Row], force: bool) -> Outcome:
     """Write a tar, unless an earlier run did and left this row."""
     try:
         source_hash = _fingerprint(job, tar)
         if any(row["source_hash"] != source_hash for row in earlier):
             raise Unusable(f"{tar.name}: {tar.source} {CHANGED}")
         if earlier:
-            return _outcome(earlier[0], [], True)
-        with part(job.out) as unfinished:
-            count, skipped, notes = _write(job, tar, unfinished)
-            _place(unfinished, job.out / tar.name, force)
+            return _outcome(earlier[0])
+        path = space.out / tar.name
+        with named(path), space.part() as unfinished:
+            written = _write(job, tar, unfinished)
+            _place(unfinished, path, force)
     except Unusable as reason:
         return Outcome(skipped=(str(reason),))
     row = {
         "tar": tar.name,
         "source": tar.source,
         "source_hash": source_hash,
-        **{name: str(count[name]) for name in ("cases", "outputs", "transformed")},
-        "skipped": json.dumps(skipped, ensure_ascii=False),
+        **{name: str(written.count[name]) for name in ("cases", "outputs", "transformed")},
+        "skipped": json.dumps(written.skipped, ensure_ascii=False),
     }
-    return _outcome(row, notes, False)
+    return _outcome(row, written)
 
 
-def _write(job: Job, tar: Tar, path: Path) -> tuple[Counter[str], list[str], list[tuple[str, str]]]:
-    """Write the copies of all cases; return counts, what was skipped, and notes."""
+def _write(job: Job, tar: Tar, path: Path) -> _Written:
+    """Write the copies of all cases."""
     from webdataset import TarWriter
 
-    count: Counter[str] = Counter()
-    skipped: list[str] = []
-    notes: list[tuple[str, str]] = []
+    written = _Written()
     with (
         path.open("wb") as stream,
         TarWriter(stream, user="", group="", encoder=False, mtime=0) as writer,
     ):
-        for source in _sources(job, tar):
+        for source in _sources(job, tar, written):
             try:
                 if isinstance(source, Unusable):
                     raise source
                 case, found = source
-                loaded = decode(case, found)
+                loaded = decode(case, found, job.mask_threshold)
                 for copy in copies(job, case, loaded, fingerprint(found)):
                     writer.write(_sample(case, copy))
-                    count["outputs"] += 1
-                    count["transformed"] += is_transformed(copy.row)
-                count["cases"] += 1
-                notes += loaded.notes
+                    written.count["outputs"] += 1
+                    written.count["transformed"] += is_transformed(copy.row)
+                written.count["cases"] += 1
+                written.notes += loaded.notes
+                written.labels |= labels_of(job, loaded)
             except Unusable as reason:
-                skipped.append(str(reason))
-    return count, skipped, notes
+                written.skipped.append(str(reason))
+    return written
 
 
 def _sample(case: Case, copy: Copy) -> dict[str, str | bytes]:
-    """Return a copy as WebDataset has it."""
+    """Return a copy as a sample of WebDataset."""
     # A key ends at its first dot; a name may have several.
     key = case.name.replace("%", "%25").replace(".", "%2e")
     suffix = copy.row["image"].rpartition("_")[2].removesuffix(".png")
@@ -150,27 +161,22 @@ def _sample(case: Case, copy: Copy) -> dict[str, str | bytes]:
         "__key__": f"{key}_{suffix}",
         "png": copy.image,
         "mask.png": copy.mask,
-        "json": json.dumps(_typed(copy.row), ensure_ascii=False).encode(),
+        "json": json.dumps(_facts(copy.row), ensure_ascii=False).encode(),
     }
 
 
-def _typed(row: Row) -> dict[str, Any]:
-    """Return a row of a manifest as JSON has it."""
-    typed: dict[str, Any] = {name: row[name] for name in row if name not in LEFT_OUT}
-    typed.update({name: int(row[name]) for name in NUMBERS})
-    typed.update({name: [int(number) for number in row[name].split()] for name in LISTS})
-    typed["transformed"] = is_transformed(row)
-    typed["noise"] = row["noise"] or None
-    strength = float(row["strength"] or "nan")
-    # JSON has no infinity; a plan writes the same word.
-    typed["strength"] = strength if math.isfinite(strength) else row["strength"] or None
-    return typed
+def _facts(row: Row) -> dict[str, Any]:
+    """Return a row of a manifest for JSON."""
+    facts = {name: value for name, value in as_values(row).items() if name not in LEFT_OUT}
+    if facts["strength"] is not None and not math.isfinite(facts["strength"]):
+        facts["strength"] = row["strength"]  # JSON has no infinity; a plan writes the same word
+    return facts
 
 
-def _sources(job: Job, tar: Tar) -> Iterator[Source | Unusable]:
-    """Yield the cases of a tar with their contents, or why they cannot be used."""
+def _sources(job: Job, tar: Tar, written: _Written) -> Iterator[Source | Unusable]:
+    """Yield the cases of a tar with their contents, or the reason why they cannot be used."""
     if tar.path is not None:
-        yield from _samples(job, tar.path)
+        yield from _samples(job, tar.path, written)
         return
     for case in tar.cases:
         try:
@@ -179,7 +185,7 @@ def _sources(job: Job, tar: Tar) -> Iterator[Source | Unusable]:
             yield reason
 
 
-def _samples(job: Job, path: Path) -> Iterator[Source | Unusable]:
+def _samples(job: Job, path: Path, written: _Written) -> Iterator[Source | Unusable]:
     """Yield the cases of an input tar, in its order."""
     from webdataset.tariterators import group_by_keys, tar_file_expander
 
@@ -190,10 +196,16 @@ def _samples(job: Job, path: Path) -> Iterator[Source | Unusable]:
                 key = sample["__key__"]
                 names = sorted(f"{key}.{field}" for field in sample if field[:2] != "__")
                 if key in seen:
-                    yield Unusable(f"{path.name}: {key}: the files of a sample must be neighbours")
+                    yield Unusable(
+                        f"{path.name}: {key}: the files of a sample must be next to each other"
+                    )
                     continue
                 seen.add(key)
-                for case in _paired(names, key, job):
+                cases = list(_paired(names, key, job))
+                if not cases:
+                    note = f"passed over: sample without a {FORMATS} file"
+                    written.notes.append((note, f"{path.name}: {key}"))
+                for case in cases:
                     if isinstance(case, Unusable):
                         yield Unusable(f"{path.name}: {case}")
                     else:
@@ -207,19 +219,22 @@ def _paired(names: list[str], key: str, job: Job) -> Iterator[Case | Unusable]:
     """Yield the cases that the files of one sample make."""
     stem = PurePosixPath(key).name
     wanted = job.mask_pattern.replace("{stem}", glob.escape(stem))
-    pictures = [name for name in names if name.endswith(SUFFIXES)]
+    files = [name for name in names if name.lower().endswith(SUFFIXES)]
     masks = [
         name
-        for name, base in ((name, PurePosixPath(name)) for name in pictures)
+        for name, base in ((name, PurePosixPath(name)) for name in files)
         if fnmatchcase(base.name, wanted) or fnmatchcase(base.stem, wanted)
     ]
-    images = [name for name in pictures if name not in masks]
-    if not images:
-        return  # labels, captions: nothing that SAS is about
-    if len(images) > 1:
-        yield Unusable(f"{key}: must have one image, got {' and '.join(images)}")
+    images = [name for name in files if name not in masks]
+    if not files:
+        return  # labels and captions alone
+    if len(images) != 1:
+        yield Unusable(f"{key}: must have one image, got {' and '.join(images) or 'none'}")
     elif not masks:
-        yield Unusable(f"{images[0]}: no mask matches {job.mask_pattern!r}")
+        others = f"; the sample holds {', '.join(names)}"
+        yield Unusable(f"{images[0]}: no mask matches {job.mask_pattern!r}{others}")
+    elif twins := same_stem(masks):
+        yield Unusable(f"{images[0]}: {' and '.join(twins)} are masks of one name; keep one")
     else:
         yield from cases_of(images[0], tuple(masks), job.each_mask)
 
@@ -248,13 +263,15 @@ def _fingerprint(job: Job, tar: Tar) -> str:
     return digest.hexdigest()
 
 
-def _outcome(row: Row, notes: list[tuple[str, str]], earlier: bool) -> Outcome:
+def _outcome(row: Row, written: _Written | None = None) -> Outcome:
+    """Return the outcome of a tar, written now or, with None, by an earlier run."""
     return Outcome(
         [row],
         cases=int(row["cases"]),
         outputs=int(row["outputs"]),
         transformed=int(row["transformed"]),
-        notes=tuple(notes),
+        notes=() if written is None else tuple(written.notes),
+        labels=frozenset() if written is None else frozenset(written.labels),
         skipped=tuple(json.loads(row["skipped"])),
-        earlier=earlier,
+        earlier=written is None,
     )

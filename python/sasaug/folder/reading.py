@@ -1,0 +1,207 @@
+"""One job: read an image file as people see it: upright, complete, one frame.
+
+OpenCV decodes PNG, JPEG, TIFF and BMP, because it keeps 16 bits of every channel; Pillow decodes
+GIF, WebP and the indices of palettes, and reads the headers. Both come with the ``cli`` extra.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from .job import Unusable
+
+__all__ = ["FORMATS", "SUFFIXES", "Header", "decode_image", "decode_palette", "header", "upright"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp", ".gif")
+FORMATS = "PNG, JPEG, TIFF, BMP, WebP or GIF"
+ORIENTATION = 0x0112  # of EXIF and TIFF
+MARKS = (b"eXIf", b"Raw profile type", b"Orientation")  # of a PNG that has EXIF or XMP data
+
+#: EXIF orientation -> the operation that makes an array [h w ...] upright.
+UPRIGHT: dict[int, Callable[[NDArray[Any]], NDArray[Any]]] = {
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.swapaxes(0, 1),
+    6: lambda a: np.rot90(a, -1),
+    7: lambda a: a[::-1, ::-1].swapaxes(0, 1),
+    8: lambda a: np.rot90(a),
+}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says of itself before its pixels are decoded.
+
+    Attributes
+    ----------
+    format : str
+        Pillow's name of the format, "" if it does not know the file.
+    mode : str
+        Pillow's mode: "P" is a palette.
+    orientation : int
+        EXIF orientation in 1..8; 1 is upright, also where the file says nothing.
+    transparent : int, optional
+        The grey value that a file without alpha channel declares transparent.
+    is_lossy : bool
+        Compression changes values: JPEG, lossy WebP, TIFF with JPEG inside.
+    """
+
+    format: str = ""
+    mode: str = ""
+    orientation: int = 1
+    transparent: int | None = None
+    is_lossy: bool = False
+
+
+def header(path: str, content: bytes) -> Header:
+    """Read a file's header.
+
+    Raises
+    ------
+    Unusable
+        More than one frame, or more pixels than Pillow allows.
+    """
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            frames = getattr(image, "n_frames", 1)
+            found = Header(
+                image.format or "",
+                image.mode,
+                _orientation(image, content),
+                _transparent(image),
+                _is_lossy(image, content),
+            )
+    except Image.DecompressionBombError as error:
+        raise Unusable(f"{path}: {error}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # of all kinds, on damaged files
+        if content[:4] in (b"GIF8", b"RIFF"):
+            raise incomplete(path) from error
+        return Header()  # OpenCV may know more
+    if frames > 1 and found.format != "MPO":  # a camera's JPEG with previews after the image
+        unit = "pages" if found.format == "TIFF" else "frames"
+        raise Unusable(f"{path}: must hold one image, got {frames} {unit}")
+    return found
+
+
+def decode_image(path: str, content: bytes, about: Header) -> NDArray[Any]:
+    """Return the pixels, upright: uint8 or uint16 [h w], [h w 3] in RGB or [h w 4] in RGBA order.
+
+    Raises
+    ------
+    Unusable
+        The file is damaged, of another format, or not of unsigned 8 or 16 bits.
+    """
+    if about.format in ("GIF", "WEBP"):
+        with _opened(path, content) as image:
+            if image.mode not in ("L", "RGB", "RGBA"):
+                image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+            pixels = np.asarray(image)
+    else:
+        pixels = _decode_with_opencv(path, content)
+    if about.format == "TIFF":  # upright already: both libraries turn TIFF while decoding
+        return pixels
+    return upright(pixels, about.orientation)
+
+
+def decode_palette(path: str, content: bytes) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return the indices of a palette image, upright, and their colours.
+
+    Returns
+    -------
+    indices : uint8 [h w]
+    colours : uint8 [256 4]
+        RGBA by index; indices that no pixel has are black and opaque.
+    """
+    with _opened(path, content) as image:
+        image = ImageOps.exif_transpose(image)
+        indices = np.asarray(image)
+        shown = np.asarray(image.convert("RGBA")).reshape(-1, 4)
+    colours = np.zeros((256, 4), np.uint8)
+    colours[:, 3] = 255
+    used, first = np.unique(indices, return_index=True)
+    colours[used] = shown[first]
+    return indices, colours
+
+
+def upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Return an array [h w ...], stored in an EXIF orientation, as viewers show it."""
+    if orientation not in UPRIGHT:
+        return pixels
+    return np.ascontiguousarray(UPRIGHT[orientation](pixels))
+
+
+def incomplete(path: str) -> Unusable:
+    return Unusable(f"{path}: is not a complete {FORMATS} file")
+
+
+def _opened(path: str, content: bytes) -> Image.Image:
+    """Return a file as Pillow decodes it."""
+    try:
+        image = Image.open(io.BytesIO(content))
+        image.load()
+    except MemoryError:
+        raise
+    except Exception as error:  # of all kinds, on damaged files
+        raise incomplete(path) from error
+    return image
+
+
+def _decode_with_opencv(path: str, content: bytes) -> NDArray[Any]:
+    """Return the pixels as they are stored, in RGB or RGBA order."""
+    data = np.frombuffer(content, np.uint8)
+    try:
+        pages = (
+            list(cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED)[1])
+            if _is_tiff(content)
+            else [cv2.imdecode(data, cv2.IMREAD_UNCHANGED)]
+        )
+    except cv2.error:
+        pages = []
+    # Some versions of OpenCV fill the missing rest of a JPEG with grey, without an error.
+    cut = content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[len(content) // 2 :]
+    if not pages or pages[0] is None or cut:
+        raise incomplete(path)
+    if len(pages) > 1:
+        raise Unusable(f"{path}: must hold one image, got {len(pages)} pages")
+    pixels = np.asarray(pages[0])
+    if pixels.dtype not in (np.uint8, np.uint16):
+        raise Unusable(f"{path}: must have unsigned 8 or 16 bits, got {pixels.dtype}")
+    if pixels.ndim == 2:
+        return pixels
+    return np.ascontiguousarray(pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
+
+
+def _orientation(image: Image.Image, content: bytes) -> int:
+    # Pillow decodes a PNG to look for EXIF data after the pixels; most have none.
+    if image.format == "PNG" and not any(mark in content for mark in MARKS):
+        return 1
+    found = image.getexif().get(ORIENTATION, 1)
+    return found if found in UPRIGHT else 1
+
+
+def _transparent(image: Image.Image) -> int | None:
+    found = image.info.get("transparency")
+    if not isinstance(found, int) or image.mode not in ("1", "L", "I;16"):
+        return None
+    return min(255 * found, 255) if image.mode == "1" else found
+
+
+def _is_lossy(image: Image.Image, content: bytes) -> bool:
+    if image.format == "WEBP":
+        return b"VP8 " in content[:64]
+    return image.format in ("JPEG", "MPO") or "jpeg" in str(image.info.get("compression", ""))
+
+
+def _is_tiff(content: bytes) -> bool:
+    return content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
