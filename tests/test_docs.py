@@ -1,7 +1,10 @@
-"""The documents: their Python runs, they name what there is, and the site builds."""
+"""The documents: their Python runs, they name everything, and the site builds."""
 
 from __future__ import annotations
 
+import ast
+import html
+import importlib.metadata
 import importlib.util
 import inspect
 import re
@@ -22,7 +25,8 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 # folders last: after the page of JAX a data loader should not fork, as that of the frameworks does
 PAGES = sorted(DOCS.rglob("*.md"), key=lambda page: (len(page.parts), page))
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES]
+DOCUMENTS = [*map(ROOT.joinpath, ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *PAGES]
+BLOCK = r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?"  # code, and the output that it promises
 DRAWN = re.compile(r"(?:^|/)drawn/([\w-]+)\.png$")  # by docs/site/pictures.py, not committed
 #: Libraries that a page may need and a machine may lack; any other import has to work.
 OTHERS = {
@@ -53,7 +57,7 @@ def run(block: str, names: dict[str, Any], where: str) -> str | None:
 # other libraries warn as they like; what sasaug warns of is an error
 @pytest.mark.filterwarnings("default", "error:::sasaug")
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
-def test_python_blocks_run(document, tmp_path, monkeypatch):
+def test_python_blocks_run(document, tmp_path, monkeypatch, capsys):
     images = np.random.default_rng(0).integers(0, 256, (4, 256, 256), np.uint8)
     masks = disc(4, 256)
     seen = []
@@ -69,17 +73,20 @@ def test_python_blocks_run(document, tmp_path, monkeypatch):
         "sasaug": sasaug,
     }
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"^```python\n(.*?)^```", document.read_text(), re.S | re.M)
+    blocks = re.findall(BLOCK, document.read_text(), re.S | re.M)
     missing = []
-    for block in blocks:
+    for block, output in blocks:
+        capsys.readouterr()
         try:
             missing.append(run(block, names, name_of(document)))
+            if output:
+                assert capsys.readouterr().out == output
         except NameError:
             if not any(missing):
                 raise
-            missing.append(next(filter(None, missing)))  # it goes on from a block that did not run
+            missing.append(next(filter(None, missing)))  # it continues a block that did not run
     if document.name == "README.md" and document.parent == ROOT:
-        assert len(blocks) == 2 and len(seen) == 2
+        assert len(blocks) == 2 and len(seen) == 1
     if any(missing):
         needs = ", ".join(f"block {k + 1} needs {what}" for k, what in enumerate(missing) if what)
         pytest.skip(f"all others ran; {needs}")
@@ -87,13 +94,26 @@ def test_python_blocks_run(document, tmp_path, monkeypatch):
 
 def test_api_names_everything():
     """The overview names every public name, and the reference has every docstring."""
-    overview = (DOCS / "api.md").read_text()
     further = set(sasaug.NOISES) - set(sasaug.PRESETS["default"])  # docs/noise.md names these
-    for name in [*(set(sasaug.__all__) - further), *(f.name for f in fields(sasaug.SAS))]:
+    overview = (DOCS / "api.md").read_text()
+    for name in set(sasaug.__all__) - further:
         assert re.search(rf"\b{name}\b", overview), name
     pages = "\n".join(page.read_text() for page in (DOCS / "api").glob("*.rst"))
     listed = re.findall(r"^\.\. (?:auto\w+|py:data):: (?:sasaug\.)?(\w+)$", pages, re.M)
     assert set(sasaug.__all__) - further <= set(listed)
+
+
+def test_reference_has_every_class_of_the_adapters():
+    """Their libraries may be missing here, so the sources are read."""
+    page = (DOCS / "api" / "adapters.rst").read_text()
+    listed = set(re.findall(r"^\.\. auto(?:class|function):: (sasaug\.adapters\.\S+)$", page, re.M))
+    public = set()
+    for path in sorted((ROOT / "python" / "sasaug" / "adapters").glob("[!_]*.py")):
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                names = ast.literal_eval(node.value)
+                public |= {f"sasaug.adapters.{path.stem}.{name}" for name in names}
+    assert listed == public
 
 
 @pytest.mark.parametrize("name", [n for n in sasaug.__all__ if inspect.isroutine(vars(sasaug)[n])])
@@ -140,15 +160,103 @@ def test_links_lead_somewhere():
     assert sorted(drawn) == sorted(pictures.SHEETS)
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("furo"), reason="the extra docs is not installed")
-def test_site_builds_without_a_warning(tmp_path):
-    """And without anything from elsewhere: no font, style sheet or script."""
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-q", "-E"]
-    command += ["-d", str(tmp_path / "doctrees"), "-c", str(DOCS / "site"), str(DOCS)]
-    result = subprocess.run([*command, str(tmp_path / "site")], capture_output=True, text=True)
+#: Runs a module as ``python -m`` does, where the packages named first cannot be imported.
+WITHOUT = """
+import runpy, sys
+hidden = set(sys.argv.pop(1).split(","))
+class Hide:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in hidden:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Hide())
+runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
+"""
+
+
+def needs(extras: set[str]) -> set[str]:
+    """Return the distributions that ``pip install '.[extras]'`` would install."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    found: set[str] = set()
+    left = [("sasaug", frozenset(extras))]
+    while left:
+        name, wanted = left.pop()
+        found.add(name)
+        try:
+            lines = importlib.metadata.requires(name) or []
+        except importlib.metadata.PackageNotFoundError:
+            continue  # for another Python or platform
+        for line in lines:
+            requirement = Requirement(line)
+            marker = requirement.marker
+            if marker is None or any(marker.evaluate({"extra": extra}) for extra in ["", *wanted]):
+                needed = canonicalize_name(requirement.name)
+                if needed not in found:
+                    left.append((needed, frozenset(requirement.extras)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """Build the site as ``nox -s docs`` does: with the packages of the extras cli and docs only."""
+    from packaging.utils import canonicalize_name
+
+    folder = tmp_path_factory.mktemp("site")
+    there = needs({"cli", "docs"})
+    hidden = [
+        module
+        for module, distributions in importlib.metadata.packages_distributions().items()
+        if there.isdisjoint(map(canonicalize_name, distributions))
+    ]
+    assert "torch" in hidden and "sphinx" not in hidden
+    command = [sys.executable, "-c", WITHOUT, ",".join(hidden), "sphinx"]
+    command += ["-W", "--keep-going", "-q", "-E", "-d", str(folder / "doctrees")]
+    command += ["-c", str(DOCS / "site"), str(DOCS), str(folder / "site")]
+    result = subprocess.run(command, capture_output=True, text=True)
     assert result.returncode == 0, result.stderr
-    pages = list((tmp_path / "site").rglob("*.html"))
-    assert len(pages) > len(PAGES)
-    for page in pages:
-        loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", page.read_text())
-        assert not [tag for tag in loaded if re.search(r"(?:src|href)=\"(?:https?:)?//", tag)], page
+    return folder / "site"
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("furo"), reason="the extra docs is not installed")
+class TestSite:
+    def test_loads_nothing_from_elsewhere(self, site):
+        pages = list(site.rglob("*.html"))
+        assert len(pages) > len(PAGES)
+        for page in pages:
+            loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", page.read_text())
+            assert not [t for t in loaded if re.search(r"(?:src|href)=\"(?:https?:)?//", t)], page
+
+    def test_menu_is_short(self, site):
+        names = re.findall(r'<li class="toctree-l1[^"]*">', (site / "index.html").read_text())
+        assert 0 < len(names) <= 20
+
+    def test_menu_leads_to_every_page(self, site):
+        menu = (site / "index.html").read_text().partition('class="sidebar-tree"')[2]
+        for page in DOCS.rglob("*"):
+            if page.suffix in (".md", ".rst") and page.name != "index.md":
+                target = page.relative_to(DOCS).with_suffix(".html").as_posix()
+                assert f'href="{target}"' in menu, target
+
+    def test_conventions_of_the_sources_do_not_show(self, site):
+        for page in site.rglob("*.html"):
+            if page.name not in ("contributing.html", "search.html"):
+                assert "One job:" not in page.read_text(), page
+
+    def test_signatures_are_readable(self, site):
+        text = html.unescape(re.sub(r"<[^>]+>", "", (site / "api/adapters.html").read_text()))
+        signatures = re.findall(r"^\s*class\s+(\w+)\s*(\(.*\))", text, re.M)
+        assert len(signatures) > 15
+        assert not [s for s in signatures if "*args" in s[1]]
+        assert ("RandSAS", "(prob=0.5") in [(name, rest[:9]) for name, rest in signatures]
+
+    def test_settings_table_has_every_field_and_its_default(self, site):
+        text = (site / "settings.html").read_text()
+        for field in fields(sasaug.SAS):
+            row = re.search(rf"<tr[^>]*><td>[^\n]*>{field.name}<.*?</tr>", text, re.S)
+            assert row, field.name
+            cells = re.findall(r"<td>(.*?)</td>", row.group(), re.S)
+            default, values, meaning = (html.unescape(re.sub(r"<[^>]+>", "", c)) for c in cells[1:])
+            wanted = field.default
+            assert default.strip("<p>\n") == (f'"{wanted}"' if type(wanted) is str else str(wanted))
+            assert values.strip() and len(meaning) > 20

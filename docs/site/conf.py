@@ -20,17 +20,32 @@ author = "the sasaug authors"
 version = release = sasaug.__version__
 html_title = f"sasaug {release}"
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "mathml"]
-myst_enable_extensions = ["dollarmath"]
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "mathml",
+    "reference",
+]
+myst_enable_extensions = ["attrs_block", "dollarmath"]
+autosummary_generate = False  # the tables lead to entries that autodoc writes
 myst_heading_anchors = 3
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 exclude_patterns = ["site", "README.md"]
 
 autodoc_typehints = "none"  # the docstrings say more: shapes, dtypes, ranges
 autodoc_member_order = "bysource"
-# the adapters' hosts: their own pages are not needed to describe ours
-HOSTS = "albumentations batchgeneratorsv2 jax kornia monai torchvision"
-autodoc_mock_imports = HOSTS.split()
+# needed neither to describe our side of them nor, therefore, to build the site
+autodoc_mock_imports = [
+    "albumentations",
+    "batchgeneratorsv2",
+    "jax",
+    "kornia",
+    "monai",
+    "torch",
+    "torchvision",
+]
 napoleon_use_rtype = False
 add_module_names = False
 default_role = "code"
@@ -45,6 +60,7 @@ html_show_copyright = html_show_sphinx = False
 BESIDE = {
     "../CONTRIBUTING.md": "contributing.md",
     "../CHANGELOG.md": "changelog.md",
+    "../SECURITY.md": "security.md",
     "../benchmarks/results/intel-xeon-2.80ghz.md": "speed-measured.md",
 }
 
@@ -55,19 +71,7 @@ def link_pages(app: Any, name: str, source: list[str]) -> None:
         source[0] = source[0].replace(f"]({beside}", f"]({page}")
 
 
-def drop_empty_globs(app: Any, name: str, source: list[str]) -> None:
-    """Leave out of the home page's contents what matches no page."""
-    if name == "index":
-        there = [
-            line
-            for line in source[0].splitlines()
-            if not line.endswith("*") or any(Path(app.srcdir).glob(f"{line}.md"))
-        ]
-        source[0] = "\n".join(there)
-
-
 def setup(app: Any) -> None:
     """Draw the pictures before the pages are read."""
     app.connect("builder-inited", lambda app: pictures.draw(Path(app.srcdir) / "drawn"))
     app.connect("source-read", link_pages)
-    app.connect("source-read", drop_empty_globs)
