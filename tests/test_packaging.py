@@ -1,4 +1,4 @@
-"""What is released: one version everywhere, all that its tests need, and no job that CI forgets."""
+"""The release: one version everywhere, everything its tests need, and no job that CI forgets."""
 
 from __future__ import annotations
 
@@ -34,6 +34,59 @@ def test_one_version_everywhere():
     assert newest.groups() == (version, str(sasaug.STREAM_VERSION))
 
 
+def tracked() -> list[str]:
+    if not (ROOT / ".git").exists():
+        pytest.skip("git does not say here which files there are")
+    command = ["git", "ls-files"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    return [name for name in listed.split() if (ROOT / name).exists()]
+
+
+def test_release_checklist_names_every_file_with_the_version():
+    """And every other thing that a release is made of."""
+    checklist = read("docs/release.md")
+    version = re.escape(sasaug.__version__)
+    holds = re.compile(rf"^\W*_*version_*\W{{1,4}}{version}\b|^## \[{version}\]", re.M)
+    texts = (".py", ".toml", ".cff", ".md", ".yml", ".txt", ".h", ".cpp", ".cu", ".rst")
+    files = [name for name in tracked() if name.endswith(texts) and holds.search(read(name))]
+    assert len(files) == 4
+    for name in [*files, "tests/test_golden.py", "tests/data/golden.txt", "kStreamVersion"]:
+        assert f"`{name}`" in checklist, name
+    for name in [".ci/run", ".ci/sanitize", ".ci/gpu", "all-green", "git tag", "sasaug-cuda13"]:
+        assert name in checklist, name
+    steps = [int(number) for number in re.findall(r"^(\d+)\. ", checklist, re.M)]
+    assert steps == list(range(1, len(steps) + 1))
+
+
+def test_addresses_are_complete_or_the_checklist_asks_for_them():
+    table = read("pyproject.toml").partition("[project.urls]\n")[2].partition("\n\n")[0]
+    addresses = dict(re.findall(r'^"?(\w+)"? = "(https://\S+)"$', table, re.M))
+    assert addresses["Paper"] in read("CITATION.cff")
+    asked = re.search(r"^1\. .*?(?=^2\. )", read("docs/release.md"), re.M | re.S).group()
+    for name in ("Repository", "Documentation", "Issues", "Changelog"):
+        assert (name in addresses) != (f"`{name}`" in asked), name
+
+
+def test_commands_of_the_readme_are_those_of_ci():
+    set_up, start = re.findall(
+        r"^    python3 -m venv \.venv && (.+?) && (pip .+)$", read("README.md"), re.M
+    )
+    assert set_up == (". .venv/bin/activate", "pip install '.[cli]' && python -m sasaug demo")
+    assert start == (". .venv/bin/activate", "pip install '.[test]' && pytest")
+    assert re.search(rf"^{re.escape(start[1])}$", read(".ci/run"), re.M)
+    assert f"run: {start[1]}\n" in WORKFLOW.read_text()
+
+
+def test_weekly_job_replaces_what_is_pinned():
+    """Its first command has to fit the line of pyproject.toml that it changes."""
+    pattern, replacement = re.search(
+        r"sed -i 's/(.+?)/(.+?)/' pyproject.toml", read(".github/workflows/weekly.yml")
+    ).groups()
+    before = read("pyproject.toml")
+    assert re.search(r'^  "torch==', before, re.M)
+    assert not re.search(r'"torch==', re.sub(pattern, replacement, before))
+
+
 def test_pythons_are_the_same_everywhere():
     text = read("pyproject.toml")
     named = re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text)
@@ -65,11 +118,7 @@ def test_paper_is_cited():
 
 def test_source_distribution_has_every_file(tmp_path):
     """Whoever unpacks it can build, run every test and build the site."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("git does not say here which files there are")
-    tracked = subprocess.run(
-        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout.split()
+    files = tracked()
     code = "import sys; from scikit_build_core.build import build_sdist; build_sdist(sys.argv[1])"
     subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, check=True, capture_output=True
@@ -77,7 +126,7 @@ def test_source_distribution_has_every_file(tmp_path):
     (archive,) = tmp_path.iterdir()
     with tarfile.open(archive) as tar:
         packed = {name.partition("/")[2] for name in tar.getnames()}
-    assert {name for name in tracked if (ROOT / name).exists()} <= packed
+    assert set(files) <= packed
     assert not [name for name in packed if name.startswith(("build/", "docs/drawn", ".git/"))]
 
 
