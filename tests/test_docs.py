@@ -208,6 +208,7 @@ def site(tmp_path_factory):
         module
         for module, distributions in importlib.metadata.packages_distributions().items()
         if there.isdisjoint(map(canonicalize_name, distributions))
+        and module not in sys.stdlib_module_names
     ]
     assert "torch" in hidden and "sphinx" not in hidden
     command = [sys.executable, "-c", WITHOUT, ",".join(hidden), "sphinx"]

@@ -29,7 +29,10 @@ def own_signature(
     """Show the parameters of a class's own ``__init__``, which a mocked base class would hide."""
     if what != "class" or not name.startswith("sasaug.") or not inspect.isfunction(obj.__init__):
         return None
-    parameters = list(inspect.signature(obj.__init__).parameters.values())[1:]
+    if "__signature__" in vars(obj):
+        parameters = list(obj.__signature__.parameters.values())
+    else:
+        parameters = list(inspect.signature(obj.__init__).parameters.values())[1:]
     plain = [parameter.replace(annotation=parameter.empty) for parameter in parameters]
     return str(inspect.Signature(plain)), returns
 
