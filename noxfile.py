@@ -13,9 +13,10 @@ nox.options.sessions = ["lint", "tests", "docs"]
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, spelling and types."""
+    """Check style, spelling and types, and analyse the C++ sources."""
     session.install(".[test,lint]")
     session.run(".ci/lint", external=True)
+    session.run(".ci/tidy", external=True)
 
 
 @nox.session

@@ -77,6 +77,11 @@ def test_commands_of_the_readme_are_those_of_ci():
     assert f"run: {start[1]}\n" in WORKFLOW.read_text()
 
 
+def test_tools_are_of_one_version_everywhere():
+    for pinned in re.findall(r"pip install ([\w-]+==[\d.]+)", WORKFLOW.read_text()):
+        assert f'"{pinned}"' in read("pyproject.toml")
+
+
 def test_weekly_job_replaces_what_is_pinned():
     """Its first command has to fit the line of pyproject.toml that it changes."""
     pattern, replacement = re.search(

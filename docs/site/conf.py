@@ -48,6 +48,7 @@ autodoc_mock_imports = [
 ]
 napoleon_use_rtype = False
 add_module_names = False
+smartquotes = False  # settings are shown as one writes them
 default_role = "code"
 
 html_theme = "furo"

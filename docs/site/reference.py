@@ -68,7 +68,12 @@ def settings_table() -> str:
 
 def complete_page(app: Any, name: str, source: list[str]) -> None:
     """Fill in the settings table, and give a page with children its part of the menu."""
-    source[0] = source[0].replace("<!-- settings table -->", settings_table())
+    source[0] = re.sub(
+        "<!-- settings table -->.*<!-- /settings table -->",
+        lambda match: settings_table(),
+        source[0],
+        flags=re.S,
+    )
     folder = Path(app.srcdir)
     children = [
         page.relative_to(folder).with_suffix("").as_posix()
