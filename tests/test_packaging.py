@@ -77,6 +77,15 @@ def test_commands_of_the_readme_are_those_of_ci():
     assert f"run: {start[1]}\n" in WORKFLOW.read_text()
 
 
+def test_every_public_module_is_listed():
+    """Modules without an underscore are public, or named as those that are not."""
+    text = read("docs/versions.md")
+    for path in sorted((ROOT / "python" / "sasaug").iterdir()):
+        module = path.suffix == ".py" or (path / "__init__.py").is_file()
+        if module and not path.name.startswith("_"):
+            assert re.search(rf"`sasaug\.{path.stem}(?:\.\*)?`", text), path.stem
+
+
 def test_tools_are_of_one_version_everywhere():
     for pinned in re.findall(r"pip install ([\w-]+==[\d.]+)", WORKFLOW.read_text()):
         assert f'"{pinned}"' in read("pyproject.toml")

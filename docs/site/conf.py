@@ -62,6 +62,7 @@ BESIDE = {
     "../CONTRIBUTING.md": "contributing.md",
     "../CHANGELOG.md": "changelog.md",
     "../SECURITY.md": "security.md",
+    "../csrc/README.md": "kernels.md",
     "../benchmarks/results/intel-xeon-2.80ghz.md": "speed-measured.md",
 }
 

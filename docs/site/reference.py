@@ -18,6 +18,7 @@ CHILDREN = {
     "speed": ["speed-measured"],
     "study/README": ["study/results-*"],
     "api": [f"api/{name}" for name in PARTS],
+    "architecture": ["kernels"],
     "contributing": ["style", "release", "security"],
     "versions": ["changelog"],
 }
