@@ -67,9 +67,9 @@ CALLS = [
     ({"images": [X[0], np.zeros((8, 9, 3), np.uint8)]}, "images[1] must have the axes and channels"),
     ({"images": np.broadcast_to(np.uint8(0), (2, 1, 2**29 + 1))}, "sides of at most 536870912"),
     ({"masks": Y.astype(np.float32)}, "masks must be of type bool"),
-    ({"masks": Y[:1]}, "masks must be as many as the images, a batch of 2, got a batch of 1"),
-    ({"masks": Y[0]}, "masks must be as many as the images, a batch of 2, got one without"),
-    ({"masks": [Y[0], Y[1]]}, "masks must be as many as the images, a batch of 2, got a list of 2"),
+    ({"masks": Y[:1]}, "masks must match the images in number: expected a batch of 2, [n h w] (2, 8, 9), got a batch of 1, [n h w] (1, 8, 9)"),
+    ({"masks": Y[0]}, "got one without a batch axis, [h w] (8, 9); channels="),
+    ({"masks": [Y[0], Y[1]]}, "masks must match the images in number: expected a batch of 2, [n h w] (2, 8, 9), got a list of 2"),
     ({"masks": Y[:, :, :7]}, "masks must have the images' size (h, w) = (8, 9), got (8, 7)"),
     ({"masks": Y[..., None]}, "masks must have a channel axis only where the images have one"),
     ({"images": X[..., None], "masks": np.ones((2, 8, 9, 3), np.uint8)}, "masks must have one channel"),
@@ -217,7 +217,7 @@ def test_edited_plans(face: Face, field, value, message):
 
 def test_plans_for_another_batch(face: Face):
     plan = face.SAS(p=1.0).plan(Y, seed=0)
-    with pytest.raises(ValueError, match="plan must be of as many samples as images, 1, got 2"):
+    with pytest.raises(ValueError, match="plan must have one sample per image: expected 1, got 2"):
         face.apply(plan, X[:1], Y[:1])
     with pytest.raises(TypeError, match=r"plan must be a sasaug.Plan, got str"):
         face.apply(plan.to_json(), X, Y)

@@ -256,7 +256,7 @@ def test_samples_of_another_type_are_refused(face: Face):
     other = [(name, "f8" if name == "strength" else plan.samples.dtype[name]) for name in
              plan.samples.dtype.names]  # fmt: skip
     for samples in (plan.samples.astype(other), plan.samples[None]):
-        with pytest.raises(ValueError, match=r"plan\.samples must be a 1-D array"):
+        with pytest.raises(TypeError, match=r"plan\.samples must be a 1-D numpy array of the type"):
             face.apply(replace(plan, samples=samples), image, mask)
 
 

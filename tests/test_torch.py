@@ -320,3 +320,16 @@ def test_workers_without_a_seed_differ():
     once = draws()
     assert len(set(once)) == 8
     assert draws() == once
+
+
+def test_ops_take_a_value_range():
+    images, masks = torch.full((2, 1, 32, 32), 100.0), torch.ones(2, 32, 32, dtype=torch.bool)
+    x = sasaug.torch.noise(images, masks, "gaussian", 0.1, seed=1, value_range=(0, 255))
+    expected = sasaug.gaussian(images, masks, 0.1, seed=1, value_range=(0, 255))
+    assert torch.equal(x, expected) and 20 < float(x.std()) < 30
+    x, _ = sasaug.torch.thumbnail(images, masks, 8, value_range=(-5, 255))
+    assert float(x.min()) == -5
+    x, _ = sasaug.torch.SAS(p=1.0, apply_to="all", value_range=(0, 255))(images, masks, seed=1)
+    assert float(x.max()) > 100
+    with pytest.raises(ValueError, match="value_range must hold the values of float images"):
+        sasaug.torch.noise(images, masks, "gaussian", 0.1, seed=1)

@@ -52,21 +52,51 @@ class ArrayBatch:
         return self.sizes[0] if len(set(self.sizes)) == 1 else None
 
 
-def image_batch(images: Any, channels: str | None) -> ArrayBatch:
-    """Check images: [h w], [n h w], [n h w c], [n c h w]; or a list of [h w], [h w c], [c h w]."""
-    return _batch(images, "images", channels, IMAGE_TYPES)
+def image_batch(images: Any, channels: str | None, one: bool = False) -> ArrayBatch:
+    """Check images: [h w], [n h w], [n h w c], [n c h w]; or a list of [h w], [h w c], [c h w].
+
+    ``one``: a single image that may have a channel axis, [h w c] or [c h w].
+    """
+    return _batch(images, "images", channels, IMAGE_TYPES, one)
 
 
-def mask_batch(masks: Any, channels: str | None) -> ArrayBatch:
+def mask_batch(masks: Any, channels: str | None, one: bool = False) -> ArrayBatch:
     """Check masks: as images, with a channel axis of one where there is any."""
-    batch = _batch(masks, "masks", channels, MASK_TYPES)
+    batch = _batch(masks, "masks", channels, MASK_TYPES, one)
     if batch.c != 1:
         shape = tuple(batch.arrays[0].shape)
         raise ValueError(f"masks must have one channel where they have a channel axis, got {shape}")
     return batch
 
 
-def _batch(arrays: Any, argument: str, channels: str | None, types: dict[str, int]) -> ArrayBatch:
+def is_single_image(images: Any, masks: Any, channels: str | None) -> bool:
+    """Whether three axes are those of one image with channels, which its mask tells.
+
+    The mask is [h w], or has a channel axis of one where the image has two to four channels.
+    """
+    if isinstance(images, (list, tuple)) or isinstance(masks, (list, tuple)):
+        return False
+    image, mask = _shape(images, "images"), _shape(masks, "masks")
+    if len(image) != 3 or len(mask) not in (2, 3):
+        return False
+    first = (checked_channels(channels) or adopt(images, "images")[0].channels) == "first"
+    return _one_image(image, mask, 0 if first else 2)
+
+
+def _shape(array: Any, argument: str) -> tuple[int, ...]:
+    return tuple(array.shape if hasattr(array, "shape") else adopt(array, argument)[1].shape)
+
+
+def _one_image(image: tuple[int, ...], mask: tuple[int, ...], axis: int) -> bool:
+    c, size = image[axis], image[:axis] + image[axis + 1 :]
+    if len(mask) == 2:
+        return size == mask and 1 <= c <= _core.MAX_CHANNELS
+    return size == mask[:axis] + mask[axis + 1 :] and mask[axis] == 1 < c <= _core.MAX_CHANNELS
+
+
+def _batch(
+    arrays: Any, argument: str, channels: str | None, types: dict[str, int], one: bool
+) -> ArrayBatch:
     ragged = isinstance(arrays, (list, tuple))
     items: list[Any] = list(arrays) if ragged else [arrays]
     if not items:
@@ -78,8 +108,9 @@ def _batch(arrays: Any, argument: str, channels: str | None, types: dict[str, in
     if dtype not in types:
         raise TypeError(
             f"{argument} must be of type {', '.join(types)} in native byte order, "
-            f"got {getattr(items[0], 'dtype', dtype)}"
+            f"got {getattr(items[0], 'dtype', dtype)}{_conversion(frontend, items[0], types)}"
         )
+    single = one or (not ragged and len(items[0].shape) == 2)
     sizes: list[tuple[int, int]] = []
     strides: list[tuple[int, int, int]] = []
     first: tuple[int, int, bool] | None = None  # ndim, c, channel axis
@@ -88,7 +119,8 @@ def _batch(arrays: Any, argument: str, channels: str | None, types: dict[str, in
         if place > 0:
             items[place] = item = as_first(item, name, frontend, device, dtype)
         shape = tuple(item.shape)
-        size, step, c, axis = layout(shape, frontend.strides(item), name, ragged, channels)
+        lead = 0 if ragged or single else 1
+        size, step, c, axis = layout(shape, frontend.strides(item), name, lead, channels)
         if first is None:
             first = (len(shape), c, axis)
         elif first != (len(shape), c, axis):
@@ -99,7 +131,6 @@ def _batch(arrays: Any, argument: str, channels: str | None, types: dict[str, in
         sizes.append(size)
         strides.append(step)
     assert first is not None
-    single = not ragged and first[0] == 2
     return ArrayBatch(
         frontend=frontend,
         device=device,
@@ -116,14 +147,29 @@ def _batch(arrays: Any, argument: str, channels: str | None, types: dict[str, in
     )
 
 
-@lru_cache(maxsize=4096)  # a training loop's arrays are laid out alike, call after call
+def _conversion(frontend: Frontend, array: Any, types: dict[str, int]) -> str:
+    """The call that would make an array of an allowed type."""
+    dtype, torch = frontend.dtype(array), frontend.name == "torch"
+    if not dtype and not torch:
+        return '; convert it by .astype(a.dtype.newbyteorder("="))'
+    wanted = "float32" if dtype.startswith(("float", "int")) and types is IMAGE_TYPES else "uint8"
+    if dtype.startswith(("float", "bfloat")) and types is MASK_TYPES:
+        return f"; labels are integers: {'.long()' if torch else '.astype(np.uint8)'}"
+    if torch:
+        return f"; convert it by .to(torch.{wanted})"
+    return f"; convert it by .astype(np.{wanted})"
+
+
+@lru_cache(maxsize=4096)  # the arrays of a training loop have the same layout in every call
 def layout(
-    shape: tuple[int, ...], step: tuple[int, ...], name: str, ragged: bool, channels: str
+    shape: tuple[int, ...], step: tuple[int, ...], name: str, lead: int, channels: str
 ) -> tuple[tuple[int, int], tuple[int, int, int], int, bool]:
-    """Size (h, w), strides along (y, x, channel), channels, and whether these have an axis."""
-    lead = 0 if ragged or len(shape) == 2 else 1
+    """Size (h, w), strides along (y, x, channel), channels, and whether these have an axis.
+
+    ``lead`` is 1 where a batch axis comes first.
+    """
     if len(shape) - lead not in (2, 3):
-        allowed = "[h w] or [h w c]" if ragged else "[h w], [n h w] or [n h w c]"
+        allowed = "[h w], [n h w] or [n h w c]" if lead else "[h w] or [h w c]"
         if channels == "first":
             allowed = allowed.replace("h w c", "c h w")
         raise ValueError(f"{name} must have shape {allowed} (channels={channels!r}), got {shape}")
@@ -132,14 +178,21 @@ def layout(
     k = (lead if channels == "first" else lead + 2) if axis else None
     c = 1 if k is None else shape[k]
     if not 1 <= c <= _core.MAX_CHANNELS:
+        axes = _axes_of(lead, axis, channels)
+        other = "last" if channels == "first" else "first"
         raise ValueError(
-            f"{name} must have 1 to {_core.MAX_CHANNELS} channels (channels={channels!r}), "
-            f"got shape {shape}"
+            f"{name} must have 1 to {_core.MAX_CHANNELS} channels, got {c} in shape {shape}, "
+            f'read as {axes}; if the channels are {other} pass channels="{other}"'
         )
     if max(shape[y], shape[y + 1]) > MAX_SIDE:
         raise ValueError(f"{name} must have sides of at most {MAX_SIDE} pixels, got {shape}")
     strides = step[y], step[y + 1], 0 if k is None else step[k]
     return (shape[y], shape[y + 1]), strides, c, axis
+
+
+def _axes_of(lead: int, axis: bool, channels: str) -> str:
+    size = ("c h w" if channels == "first" else "h w c") if axis else "h w"
+    return f"[{'n ' if lead else ''}{size}]"
 
 
 def as_first(item: Any, name: str, frontend: Frontend, device: int | None, dtype: str) -> Any:
@@ -183,7 +236,8 @@ def check_pair(images: ArrayBatch, masks: ArrayBatch) -> None:
         )
     if (images.ragged, images.single, images.n) != (masks.ragged, masks.single, masks.n):
         raise ValueError(
-            f"masks must be as many as the images, {_count(images)}, got {_count(masks)}"
+            f"masks must match the images in number: expected {_count(images)}, "
+            f"got {_count(masks)}{_batch_axis(images, masks)}"
         )
     if masks.channel_axis and not images.channel_axis:
         raise ValueError(
@@ -197,9 +251,24 @@ def check_pair(images: ArrayBatch, masks: ArrayBatch) -> None:
 
 
 def _count(batch: ArrayBatch) -> str:
-    if batch.single:
-        return "one without a batch axis"
-    return f"{'a list' if batch.ragged else 'a batch'} of {batch.n}"
+    if batch.ragged:
+        return f"a list of {batch.n}"
+    axes = _axes_of(0 if batch.single else 1, batch.channel_axis, batch.frontend.channels)
+    shape = f"{axes} {tuple(batch.arrays[0].shape)}"
+    return (
+        f"one without a batch axis, {shape}" if batch.single else f"a batch of {batch.n}, {shape}"
+    )
+
+
+def _batch_axis(images: ArrayBatch, masks: ArrayBatch) -> str:
+    """The call that would be right where only a batch axis or the channels' place is missing."""
+    if images.ragged or masks.ragged or images.single == masks.single:
+        return ""
+    image, mask = tuple(images.arrays[0].shape), tuple(masks.arrays[0].shape)
+    for channels, axis in (("first", 0), ("last", 2)):
+        if len(image) == 3 and len(mask) == 2 and _one_image(image, mask, axis):
+            return f'; channels="{channels}" makes the images one image with channels'
+    return f"; {'images' if images.single else 'masks'}[None] adds a batch axis"
 
 
 def canvas_shape(

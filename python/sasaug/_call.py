@@ -19,6 +19,7 @@ from ._arrays import (
     check_pair,
     copy_if_overlapping,
     image_batch,
+    is_single_image,
     mask_batch,
     overlap,
 )
@@ -62,7 +63,8 @@ def batch_pair(
         outputs = out_pair(out)
         images = copy_if_overlapping(images, "images", outputs)
         masks = copy_if_overlapping(masks, "masks", outputs)
-    pair = image_batch(images, channels), mask_batch(masks, channels)
+    one = is_single_image(images, masks, channels)
+    pair = image_batch(images, channels, one), mask_batch(masks, channels, one)
     check_pair(*pair)
     return pair
 

@@ -286,9 +286,11 @@ def adopt(array: Any, argument: str) -> tuple[Frontend, Any]:
         return _through_dlpack(array, argument)
     names = ", ".join(frontend.name for frontend in FRONTENDS)
     kind = type(array)
+    convert = "; convert it by np.asarray" if hasattr(array, "__array_interface__") else ""
     raise TypeError(
         f"{argument} must be an array of {names}, of a library that speaks DLPack, or a list of "
-        f"them{' (import cupy first)' if on_gpu else ''}, got {kind.__module__}.{kind.__qualname__}"
+        f"them{' (import cupy first)' if on_gpu else ''}, "
+        f"got {kind.__module__}.{kind.__qualname__}{convert}"
     )
 
 

@@ -78,6 +78,13 @@ class _Samples:
         return plan.stored
 
     def __set__(self, plan: _Stored, samples: NDArray[Any] | DeviceSamples) -> None:
+        if not isinstance(samples, DeviceSamples):
+            dtype, ndim = getattr(samples, "dtype", type(samples)), getattr(samples, "ndim", 0)
+            if dtype != SAMPLE or ndim != 1:
+                raise TypeError(
+                    "plan.samples must be a 1-D numpy array of the type that plans have "
+                    f"(fields {', '.join(SAMPLE.names or ())}), got {ndim}-D {dtype}"
+                )
         plan.stored = samples
 
 
@@ -141,6 +148,7 @@ class Plan(_Stored):
 
     def rows(self) -> list[dict[str, Any]]:
         """One dictionary per sample, of plain Python values; no noise is None."""
+        _check_kinds(self.samples["noise"])
         rows = []
         for sample in self.samples:
             kind = int(sample["noise"])
@@ -249,8 +257,6 @@ class Plan(_Stored):
             return
         height, width = self.canvas
         samples = self.samples
-        if samples.dtype != SAMPLE or samples.ndim != 1:
-            raise ValueError(f"plan.samples must be a 1-D array of {SAMPLE}, got {samples.dtype}")
         limits = np.array([(w, h) for h, w in masks.sizes], np.int64).reshape(-1, 2)
         _check_inside(samples["window"], limits, "window", "image")
         canvas = np.array([(width, height)], np.int64)
@@ -262,13 +268,8 @@ class Plan(_Stored):
             raise ValueError(
                 f"plan.samples['window'][{s}] must not be empty, got width or height 0"
             )
+        _check_kinds(samples["noise"])
         kinds, strengths = samples["noise"], samples["strength"]
-        wrong = (kinds < -1) | (kinds >= len(NOISES))
-        if wrong.any():
-            s = int(np.argmax(wrong))
-            raise ValueError(
-                f"plan.samples['noise'][{s}] must be in [-1, {len(NOISES) - 1}], got {kinds[s]}"
-            )
         for number in set(kinds.tolist()) - {-1}:
             check_strength(NOISES[number], strengths[kinds == number], "plan.samples['strength']")
 
@@ -284,6 +285,15 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     rectangles = [f"{w} x {h} at {x},{y}" for x, y, w, h in (row["window"], row["thumbnail"])]
     strength = "-" if row["strength"] is None else f"{row['strength']:.4g}"
     return (str(row["id"]), *rectangles, scale, row["noise"] or "-", strength)
+
+
+def _check_kinds(kinds: NDArray[Any]) -> None:
+    wrong = (kinds < -1) | (kinds >= len(NOISES))
+    if wrong.any():
+        s = int(np.argmax(wrong))
+        raise ValueError(
+            f"plan.samples['noise'][{s}] must be in [-1, {len(NOISES) - 1}], got {kinds[s]}"
+        )
 
 
 def _check_inside(

@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from . import calls
-from ._checks import checked_seed
+from ._arrays import is_single_image
+from ._checks import checked_seed, checked_value_range
 from ._frontends import TORCH
 from ._noise_functions import noise_function
 from .plan import Plan
@@ -67,9 +68,10 @@ def _(
 ) -> tuple[Tensor, Tensor]:
     how = _settings(settings)
     count = len(images) if ragged else None
+    one = not ragged and is_single_image(images[0], masks[0], how.channels)
     return (
-        _on_canvas(images[0], how.canvas, how.channels, count, dtype),
-        _on_canvas(masks[0], how.canvas, how.channels, count, None),
+        _on_canvas(images[0], how.canvas, how.channels, count, dtype, one),
+        _on_canvas(masks[0], how.canvas, how.channels, count, None, one),
     )
 
 
@@ -85,6 +87,7 @@ def _thumbnail(
     canvas: list[int] | None = None,
     windows: Tensor | None = None,
     antialias: bool = False,
+    value_range: list[float] | None = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
 ) -> tuple[Tensor, Tensor]:
@@ -97,6 +100,7 @@ def _thumbnail(
             canvas=None if canvas is None else (canvas[0], canvas[1]),
             windows=windows,
             antialias=antialias,
+            value_range=None if value_range is None else (value_range[0], value_range[1]),
             seed=_unsigned(seed, drawn),
             ids=ids,
             dtype=dtype,
@@ -116,12 +120,14 @@ def _(
     canvas: list[int] | None = None,
     windows: Tensor | None = None,
     antialias: bool = False,
+    value_range: list[float] | None = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
 ) -> tuple[Tensor, Tensor]:
+    one = is_single_image(images, masks, channels)
     return (
-        _on_canvas(images, canvas, channels, None, dtype),
-        _on_canvas(masks, canvas, channels, None, None),
+        _on_canvas(images, canvas, channels, None, dtype, one),
+        _on_canvas(masks, canvas, channels, None, None, one),
     )
 
 
@@ -137,6 +143,8 @@ def _noise(
     labels: list[int] | None = None,
     per_channel: bool = False,
     salt_vs_pepper: float = 0.5,
+    value_range: list[float] | None = None,
+    check_values: bool | None = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
 ) -> Tensor:
@@ -150,6 +158,8 @@ def _noise(
             labels=labels,
             per_channel=per_channel,
             salt_vs_pepper=salt_vs_pepper,
+            value_range=value_range,
+            check_values=check_values,
             dtype=dtype,
             channels=channels,
         )
@@ -168,6 +178,8 @@ def _(
     labels: list[int] | None = None,
     per_channel: bool = False,
     salt_vs_pepper: float = 0.5,
+    value_range: list[float] | None = None,
+    check_values: bool | None = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
 ) -> Tensor:
@@ -309,6 +321,7 @@ def thumbnail(
     canvas: int | tuple[int, int] | None = None,
     windows: Any = None,
     antialias: bool = False,
+    value_range: tuple[float, float] | None = None,
     seed: int | torch.Generator | None = None,
     ids: Any = None,
     dtype: torch.dtype | None = None,
@@ -325,7 +338,7 @@ def thumbnail(
     size : int, sequence or tensor [n] of int
         The thumbnail's longer side in pixels, from 1 to S. An int32 tensor on the images' GPU is
         read there, and cut to what fits.
-    position, canvas, windows, antialias, seed, ids, dtype, channels
+    position, canvas, windows, antialias, value_range, seed, ids, dtype, channels
         As in :func:`sasaug.thumbnail`.
 
     Returns
@@ -350,7 +363,8 @@ def thumbnail(
     sides = [canvas, canvas] if isinstance(canvas, int) else canvas
     x, y = torch.ops.sasaug.thumbnail(
         images, masks, _tensor(size), position, *_seed(seed), _tensor(ids),
-        None if sides is None else list(sides), _tensor(windows), antialias, dtype, channels,
+        None if sides is None else list(sides), _tensor(windows), antialias, _floats(value_range),
+        dtype, channels,
     )  # fmt: skip
     return x, y
 
@@ -366,6 +380,8 @@ def noise(
     labels: Sequence[int] | None = None,
     per_channel: bool = False,
     salt_vs_pepper: float = 0.5,
+    value_range: tuple[float, float] | None = None,
+    check_values: bool | None = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
 ) -> Tensor:
@@ -380,7 +396,7 @@ def noise(
     strength : float, sequence or tensor [n] of float
         In the kind's own unit and range, as in :func:`sasaug.speckle` and its like. A float32
         tensor on the images' GPU is read there, and cut to the range.
-    seed, ids, labels, per_channel, salt_vs_pepper, dtype, channels
+    seed, ids, labels, per_channel, salt_vs_pepper, value_range, check_values, dtype, channels
         As in :func:`sasaug.speckle`.
 
     Returns
@@ -405,7 +421,8 @@ def noise(
     strengths = strength if isinstance(strength, Tensor) else torch.tensor(strength).float()
     noisy: Tensor = torch.ops.sasaug.noise(
         images, masks, kind, strengths, *_seed(seed), _tensor(ids),
-        None if labels is None else list(labels), per_channel, salt_vs_pepper, dtype, channels,
+        None if labels is None else list(labels), per_channel, salt_vs_pepper,
+        _floats(value_range), check_values, dtype, channels,
     )  # fmt: skip
     return noisy
 
@@ -416,14 +433,21 @@ def _on_canvas(
     channels: str | None,
     count: int | None,
     dtype: torch.dtype | None,
+    one: bool,
 ) -> Tensor:
-    """What an op returns for images or masks like these: ``count`` of them, or a batch already."""
+    """Return the output for images or masks like these: ``count`` of them, ``one``, or a batch."""
     shape = list(tensor.shape) if count is None else [count, *tensor.shape]
-    lead = 0 if len(shape) == 2 else 1
+    lead = 0 if one or len(shape) == 2 else 1
     y = lead + 1 if len(shape) - lead == 3 and channels != "last" else lead
     if canvas is not None:
         shape[y : y + 2] = canvas
     return torch.empty(shape, dtype=dtype or tensor.dtype, device=tensor.device)
+
+
+def _floats(limits: tuple[float, float] | None) -> list[float] | None:
+    """Check a value range, which an op takes as a list."""
+    checked = checked_value_range(limits)
+    return None if checked is None else list(checked)
 
 
 def _tensor(values: Any) -> Tensor | None:
