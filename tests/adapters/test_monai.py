@@ -217,7 +217,7 @@ def test_value_ranges():
         (
             lambda: RandSAS()(np.zeros((9, 9)), np.zeros((1, 9, 9))),
             ValueError,
-            r"img must be \[c h w\], got shape \(9, 9\)",
+            r"img must be one 2-D frame, \[c h w\], got shape \(9, 9\)",
         ),
         (
             lambda: RandSASd("image", "seg")(sample()),

@@ -191,7 +191,7 @@ def test_samples_are_checked():
         SAS()({"mask": mask})
     with pytest.raises(TypeError, match=r"put v2.ToImage\(\) before"):
         SAS()(v2.functional.to_pil_image(image), mask)
-    with pytest.raises(TypeError, match=r"put v2.ToImage\(\) before"):
+    with pytest.raises(TypeError, match="got a Video: pass its frames one by one"):
         SAS()(tv_tensors.Video(image[None]), mask)
     with pytest.raises(ValueError, match="sample_id must be given where sample_seed is"):
         SAS(sample_seed=1)(image, mask)

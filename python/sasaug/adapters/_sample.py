@@ -1,0 +1,292 @@
+"""One job: SAS on one sample, or one batch, of another library's pipeline."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .._call import batch_pair, run
+from .._checks import is_integer
+from .._threads import resolve_threads
+from ..calls import apply
+from ..plan import Plan
+from ..settings import SAS
+from ._planes import as_bits, as_type, follow, is_floating, partition, refuse_background, zeros
+from ._watch import Watch
+
+#: Share of the value range that interpolation earlier in the pipeline may have added to it.
+OVERSHOOT = 0.25
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an adapter does to every sample.
+
+    Attributes
+    ----------
+    settings : sasaug.SAS
+        ``labels`` are those of a label map, or channels of a one-hot mask.
+    value_range : (float, float) or "sample", optional
+        What black and full scale are in float images; "sample": the least and the greatest value
+        of each image. Default: (0, 1). Integer images have their type's range.
+    sample_seed : int, optional
+        With it a sample's image depends on this seed and the sample's id, on nothing else.
+        Without, seeds come from the host.
+    one_hot : bool, optional
+        True: channel 0 of a mask is the background. False: every channel is a structure. None:
+        the same, but masks that look one-hot with a background are refused.
+    signed : bool
+        Mask values below 0 are no structure.
+    """
+
+    settings: SAS
+    value_range: tuple[float, float] | str | None = None
+    sample_seed: int | None = None
+    one_hot: bool | None = None
+    signed: bool = False
+    watch: Watch = field(default_factory=Watch, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.sample_seed is not None:
+            if not is_integer(self.sample_seed):
+                raise TypeError(f"sample_seed must be an integer or None, got {self.sample_seed!r}")
+            if not 0 <= self.sample_seed < 2**64:
+                raise ValueError(f"sample_seed must be in [0, 2^64), got {self.sample_seed}")
+        if self.one_hot not in (None, True, False):
+            raise TypeError(f"one_hot must be True, False or None, got {self.one_hot!r}")
+        if self.value_range is not None and self.value_range != "sample":
+            try:
+                low, high = (float(limit) for limit in self.value_range)
+            except (TypeError, ValueError):
+                low, high = 0.0, 0.0
+            if not low < high:
+                raise ValueError(
+                    'value_range must be (low, high) with low < high, "sample" or None, '
+                    f"got {self.value_range!r}"
+                )
+
+    @functools.cached_property
+    def unlabelled(self) -> SAS:
+        """The settings for masks that are the ROI already."""
+        return replace(self.settings, labels=None)
+
+    @functools.cached_property
+    def certain(self) -> Recipe:
+        """The same, but every sample that is not small is transformed."""
+        return replace(self, settings=replace(self.settings, p=1.0))
+
+    @property
+    def needs_roi(self) -> bool:
+        return bool(self.settings.noise) or self.settings.apply_to != "all"
+
+    def names(self, sample_id: Any) -> bool:
+        """Whether samples are named by ids; raise if this one has none."""
+        if self.sample_seed is None:
+            return False
+        if sample_id is None:
+            raise ValueError(
+                "sample_id must be given where sample_seed is: one integer of [0, 2^64) per "
+                "augmentation of an image, such as epoch * len(dataset) + index; got None"
+            )
+        return True
+
+    def draw(
+        self, image: Any, planes: Any, seed: Callable[[], Any], sample_id: Any = None
+    ) -> Sample:
+        """Draw a plan and apply it to an image and the mask of its ROI.
+
+        ``image`` is [c h w] of torch, or [h w] or [h w c] of numpy; ``planes`` [k h w] or None.
+        ``seed`` gives the host's seed, or None for the array library's; it is not called where ids
+        name the samples.
+        """
+        if self.names(sample_id):
+            return self.draw_batch(image, planes, self.sample_seed, [int(sample_id)])
+        return self.draw_batch(image, planes, seed(), None)
+
+    def draw_batch(self, image: Any, planes: Any, seed: Any, ids: Any) -> Sample:
+        """The same for a batch too, [n c h w] of torch and [n k h w], whose samples have ids."""
+        mask, settings, whole = self.mask(image, planes)
+        low, high = self._range(image)
+        images, masks = _batched(_unit(image, low, high), mask)
+        batches = batch_pair(images, masks, None)
+        plan, inputs = settings._drawing(batches[1], seed, ids, None)
+        threads = resolve_threads(None)
+        follows = whole and self.moves
+        x, y = run(plan, *batches, (None, None), None, None, threads, inputs, follows)
+        if images.ndim > image.ndim:
+            x, y = x[0], y[0] if follows else None
+        return Sample(self, plan, mask, image, _ranged(x, low, high), planes, y)
+
+    def replay(self, plan: Plan, image: Any, planes: Any) -> Sample:
+        """Apply a plan that was drawn before to a sample."""
+        mask, settings, _ = self.mask(image, planes)
+        labels = None if settings.labels is None else tuple(settings.labels)
+        plan = replace(plan, labels=labels)
+        return Sample(self, plan, mask, None, None, None, None)
+
+    @functools.cached_property
+    def moves(self) -> bool:
+        """Whether masks may come out at another place or size than they came in."""
+        return self.settings.thumbnail is not None or self.settings.canvas is not None
+
+    def mask(self, image: Any, planes: Any) -> tuple[Any, SAS, bool]:
+        """Return the mask [h w] or [n h w] that the kernels read, and the settings for it.
+
+        And whether it is the only plane, so that moving it moves the planes.
+        """
+        if planes is None or 0 in planes.shape[:-2]:
+            return _nothing(image), self.unlabelled, False
+        single = planes.shape[-3] == 1
+        plane = as_bits(planes[..., 0, :, :])
+        if not self.needs_roi:
+            return plane, self.unlabelled, single
+        roi = None
+        if self.watch.open or not single or self.one_hot:
+            roi = self._roi(planes)
+            self._check(planes, roi)
+        if single and not self.one_hot and self._readable(planes, plane):
+            return plane, self.settings, True
+        return self._roi(planes) if roi is None else roi, self.unlabelled, False
+
+    def _readable(self, planes: Any, bits: Any) -> bool:
+        """Whether the kernels, which compare bits, find the ROI in the only plane."""
+        if self.settings.labels is not None:
+            return not is_floating(planes)
+        if self.signed and bool((planes < 0).any()):
+            return False
+        # -0.0 has a bit set
+        return not is_floating(planes) or not bool((bits == -(2 ** (8 * bits.itemsize - 1))).any())
+
+    def _roi(self, planes: Any) -> Any:
+        """Where any plane holds one of the labels: bool [h w] or [n h w]."""
+        labels, channels = self.settings.labels, planes.shape[-3]
+        if self.one_hot:
+            if channels < 2:
+                raise ValueError(
+                    "mask must have a channel for the background and one for each structure where "
+                    f"one_hot=True, got {channels} channel: a label map needs no one_hot"
+                )
+            chosen = range(1, channels) if labels is None else labels
+            if not all(0 < label < channels for label in chosen):
+                raise ValueError(
+                    f"labels must be channels of the one-hot mask, 1 to {channels - 1}, "
+                    f"got {list(chosen)}"
+                )
+            return (planes[..., list(chosen), :, :] != 0).any(-3)
+        if labels is None:
+            return (planes > 0 if self.signed else planes != 0).any(-3)
+        return functools.reduce(operator.or_, (planes == label for label in labels)).any(-3)
+
+    def _check(self, planes: Any, roi: Any) -> None:
+        if self.one_hot is None and planes.shape[-3] > 1 and bool(roi.all()):
+            refuse_background(planes)
+        if self.watch.open and 0 not in roi.shape:
+            held = functools.partial(_values, planes, bool(self.one_hot))
+            self.watch.see(roi, held, self.settings.labels)
+
+    def _range(self, image: Any) -> tuple[float, float]:
+        """What is black and full scale in the image, if it is one of floats."""
+        if not is_floating(image) or 0 in image.shape:
+            return 0, 1
+        least, greatest = float(image.min()), float(image.max())
+        if self.value_range == "sample":
+            return least, greatest if greatest > least else least + 1
+        assert not isinstance(self.value_range, str)
+        low, high = self.value_range or (0.0, 1.0)
+        room = OVERSHOOT * (high - low)
+        if least < low - room or greatest > high + room:
+            raise ValueError(
+                f"image must have values in [{low:g}, {high:g}], got {least:g} to {greatest:g}: "
+                "say what black and full scale are, such as value_range=(0, 255)"
+            )
+        return low, high
+
+
+@dataclass
+class Sample:
+    """A sample's plan, and what it makes of the sample's arrays."""
+
+    recipe: Recipe
+    plan: Plan
+    mask: Any  # that the kernels read, [h w] or [n h w]
+    source: Any
+    x: Any  # of the source
+    planes: Any
+    y: Any  # of the planes, if there is one
+
+    def image(self, image: Any) -> Any:
+        """The image as the plan has it: the source, or another of the same sample."""
+        if _same(image, self.source):
+            return self.x
+        low, high = self.recipe._range(image)
+        images, masks = _batched(_unit(image, low, high), self.mask)
+        x = apply(self.plan, images, masks)[0]
+        return _ranged(x[0] if images.ndim > image.ndim else x, low, high)
+
+    def without_noise(self, image: Any) -> Any:
+        """Return an image of values in any range, moved but without noise."""
+        quiet = replace(self.plan, samples=self.plan.samples.copy())
+        quiet.samples["noise"] = -1
+        images, masks = _batched(image, self.mask)
+        x = apply(quiet, images, masks)[0]
+        return x[0] if images.ndim > image.ndim else x
+
+    def masks(self, planes: Any) -> Any:
+        """Planes [k h w] or [n k h w] of any type, moved as the plan has it."""
+        source = _same(planes, self.planes)
+        if source and self.y is not None:
+            return as_type(self.y, planes.dtype)[..., None, :, :]
+        one_hot = self.recipe.one_hot
+        if one_hot is None and not (source and self.recipe.needs_roi):  # or it is checked
+            refuse_background(planes)
+        one_hot = bool(one_hot) and (source or partition(planes))
+        return follow(self.plan, planes, one_hot)
+
+
+def _batched(image: Any, mask: Any) -> tuple[Any, Any]:
+    return (image[None], mask[None]) if (image.ndim, mask.ndim) == (3, 2) else (image, mask)
+
+
+def _unit(image: Any, low: float, high: float) -> Any:
+    return image if (low, high) == (0, 1) else (image - low) / (high - low)
+
+
+def _ranged(x: Any, low: float, high: float) -> Any:
+    return x if (low, high) == (0, 1) else x * (high - low) + low
+
+
+def _nothing(image: Any) -> Any:
+    """An empty ROI for an image: bool [h w], or [n h w] for a batch."""
+    if isinstance(image, np.ndarray):
+        return np.zeros(image.shape[:2], bool)
+    shape = image.shape[-2:] if image.ndim == 3 else (len(image), *image.shape[-2:])
+    return zeros(image, shape, "bool")
+
+
+def _values(planes: Any, one_hot: bool) -> list[float]:
+    """What label maps hold, or which channels of one-hot masks are not empty."""
+    if one_hot:
+        return [c for c in range(planes.shape[-3]) if bool((planes[..., c, :, :] != 0).any())]
+    if isinstance(planes, np.ndarray):
+        return np.unique(planes).tolist()
+    return planes.double().unique().tolist()
+
+
+def _same(array: Any, source: Any) -> bool:
+    """Whether it is the source, or another view of the very same memory."""
+    if array is source or source is None:
+        return array is source
+    return (array.shape, array.dtype) == (source.shape, source.dtype) and _place(array) == _place(
+        source
+    )
+
+
+def _place(array: Any) -> tuple[int, Any]:
+    if isinstance(array, np.ndarray):
+        return array.__array_interface__["data"][0], array.strides
+    return array.data_ptr(), array.stride()
