@@ -100,6 +100,74 @@ def test_many_masks():
     assert np.array_equal(out["masks"][0], y)
 
 
+EMPTY = {
+    "boxes": ({"bboxes": [], "labels": []}, {}),
+    "key points": ({"keypoints": []}, {}),
+    "masks": ({"masks": []}, {"mask": None}),
+    "an array of masks": ({"masks": np.zeros((0, 64, 64), np.uint8)}, {"mask": None}),
+    "all of them": ({"bboxes": [], "labels": [], "keypoints": [], "masks": []}, {"mask": None}),
+}
+
+
+@pytest.mark.filterwarnings("default", "error:::sasaug")
+@pytest.mark.parametrize("what", EMPTY)
+@pytest.mark.parametrize("make", [SAS, Thumbnail, MaskedNoise])
+def test_nothing_in_nothing_out(what, make):
+    step = make() if make is MaskedNoise else make(canvas=48)
+    given, without = EMPTY[what]
+    options = {}
+    if "bboxes" in given:
+        options["bbox_params"] = A.BboxParams("coco", label_fields=["labels"])
+    if "keypoints" in given:
+        options["keypoint_params"] = A.KeypointParams("xy")
+    data = {"image": np.full((64, 64), 99, np.uint8), "mask": np.ones((64, 64), np.uint8)}
+    data = {key: value for key, value in {**data, **without}.items() if value is not None}
+    out = A.Compose([step], **options)(**data, **given)
+    assert all(len(out[key]) == 0 for key in given)
+    if "mask" not in data and make is SAS:  # a small sample, resized to the canvas
+        x = expected(data["image"][None], np.zeros((64, 64), bool), 0, canvas=48)[0]
+        assert np.array_equal(out["image"], x[0])
+    again = A.ReplayCompose([step], **options)(**data, **given)
+    assert A.ReplayCompose.replay(again["replay"], **data, **given)["image"].any()
+
+
+def test_masks_with_a_channel_axis():
+    data = sample()
+    mask = data.pop("mask")
+    flat, deep = (
+        A.Compose([SAS(**SETTINGS)], seed=3)(**data, masks=masks)
+        for masks in ([mask, mask * 2], [mask[..., None], mask[..., None] * 2])
+    )
+    assert np.array_equal(flat["image"], deep["image"]) and deep["masks"][0].shape[2:] == (1,)
+    assert np.array_equal(flat["masks"], np.array(deep["masks"])[..., 0])
+
+
+def test_a_list_of_one_hot_masks():
+    data = sample()
+    labels = data.pop("mask")
+    masks = [(labels == label).astype(np.uint8) for label in range(3)]
+    with pytest.raises(ValueError, match="got 3 channels, one of them set at every pixel"):
+        SAS()(**data, masks=masks)
+    out = A.Compose([SAS(**SETTINGS, one_hot=True)])(**data, masks=masks)
+    assert (np.sum(out["masks"], 0) == 1).all()
+    # beside the mask of the ROI, instances stay what they are
+    out = SAS(**SETTINGS, one_hot=True)(
+        **data, mask=np.stack(masks, -1), masks=[masks[1], masks[2]]
+    )
+    assert (out["mask"].sum(-1) == 1).all() and not out["masks"][0][0].any()
+
+
+def test_the_mask_of_the_roi_must_follow_the_image():
+    data = sample()
+    with pytest.raises(ValueError, match=r"must make 'roi' a mask.* 'mask'}, got 'image'"):
+        A.Compose([SAS(mask_key="roi")], additional_targets={"roi": "image"})
+    pipeline = A.Compose([SAS(canvas=32, mask_key="roi")])
+    with pytest.raises(ValueError, match=r"additional_targets=\{'roi': 'mask'\}\)"):
+        pipeline(image=data["image"], roi=data["mask"])
+    image = MaskedNoise(mask_key="roi", noise=SALT)(image=data["image"], roi=data["mask"])["image"]
+    assert (image != data["image"]).any()  # nothing moves
+
+
 def test_additional_targets():
     data = sample()
     pipeline = A.Compose(
@@ -132,6 +200,13 @@ def test_probability():
     one_of = A.OneOf([SAS(canvas=32, p=1e-9, noise={}, thumbnail=(9, 9))], p=1.0)
     out = A.Compose([one_of])(**data)
     assert np.count_nonzero(out["image"]) <= 81
+
+
+def test_some_of_chooses_evenly_and_leaves_the_probability():
+    data = sample()
+    pipeline = A.Compose([A.SomeOf([SAS(p=0.5), A.NoOp()], n=2, replace=False)], seed=3)
+    share = np.mean([(pipeline(**data)["image"] != data["image"]).any() for _ in range(400)])
+    assert 0.42 < share < 0.58
 
 
 def test_replay():

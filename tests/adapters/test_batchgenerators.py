@@ -135,6 +135,9 @@ def test_it_tells_and_keeps_its_settings():
         copy = pickle.loads(pickle.dumps(transform))
         assert copy.settings == transform.settings and repr(copy) == repr(transform)
     assert repr(SASTransform(canvas=9, p=0.2)) == "SASTransform(canvas=(9, 9), p=0.2)"
+    assert repr(ThumbnailTransform(one_hot=True)) == "ThumbnailTransform(one_hot=True)"
+    shown = "MaskedNoiseTransform(value_range='sample', sample_seed=3)"
+    assert repr(MaskedNoiseTransform(value_range="sample", sample_seed=3)) == shown
 
 
 class Scans(torch.utils.data.Dataset):

@@ -76,6 +76,34 @@ def test_seeds_are_those_of_the_state():
     assert torch.equal(array(data["image"], data["label"], randomize=False)[0], once)
 
 
+def test_a_mask_among_the_keys_is_a_mask():
+    """MONAI's own idiom, ``keys=["image", "label"]``."""
+    data = sample()
+    once = RandSASd("image", mask_key="label", **MONAI).set_random_state(3)(data)
+    both = RandSASd(["image", "label"], mask_key="label", **MONAI)
+    out = both.set_random_state(3)(data)
+    assert torch.equal(out["image"], once["image"]) and torch.equal(out["label"], once["label"])
+    back = both.inverse(out)
+    assert back["label"].shape == data["label"].shape and not back["label"].applied_operations
+    twice = RandSASd(["image", "image"], mask_key=["label", "label"], **MONAI)
+    out = twice.set_random_state(3)(data)
+    assert torch.equal(out["image"], once["image"]) and torch.equal(out["label"], once["label"])
+    noise = RandMaskedNoised(["image", "label"], mask_key="label").set_random_state(3)
+    assert noise(data)["label"] is data["label"]
+
+
+def test_keys_that_may_be_masks_are_asked_for():
+    with pytest.raises(
+        ValueError, match=r"keys must name an image besides .* got keys \['label'\]"
+    ):
+        RandSASd("label", mask_key="label")
+    with pytest.raises(ValueError, match=r"mask_key='label', or mask_key=\(\) if all are images"):
+        RandThumbnaild(["image", "label"])
+    assert RandThumbnaild(["left", "right"], mask_key=()).keys == ("left", "right")
+    with pytest.warns(UserWarning, match="keys name 'label', which becomes an image with noise"):
+        RandSASd(["image", "label"], mask_key="roi")
+
+
 def test_float_labels_as_monai_loads_them():
     data = sample()
     augment = RandSASd("image", "label", **MONAI)
@@ -242,6 +270,16 @@ def test_missing_images_may_be_allowed():
     out = augment.set_random_state(3)(sample())
     assert np.array_equal(
         out["image"], RandSASd("image", "label", **MONAI).set_random_state(3)(sample())["image"]
+    )
+
+
+def test_it_tells_its_settings():
+    assert repr(RandSAS(canvas=9, prob=0.2)) == "RandSAS(canvas=(9, 9), prob=0.2)"
+    assert repr(RandThumbnail(prob=0.5)) == "RandThumbnail(prob=0.5)"
+    augment = RandSASd(["image", "label"], "label", one_hot=True, value_range=(0, 9), id_key="id")
+    assert repr(augment) == (
+        "RandSASd(keys=('image',), mask_key=('label',), value_range=(0, 9), one_hot=True, "
+        "id_key='id')"
     )
 
 

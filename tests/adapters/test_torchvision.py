@@ -193,8 +193,16 @@ def test_samples_are_checked():
         SAS()(v2.functional.to_pil_image(image), mask)
     with pytest.raises(TypeError, match="got a Video: pass its frames one by one"):
         SAS()(tv_tensors.Video(image[None]), mask)
-    with pytest.raises(ValueError, match="sample_id must be given where sample_seed is"):
-        SAS(sample_seed=1)(image, mask)
+    seeded = SAS(sample_seed=1)
+    with pytest.raises(ValueError, match=r"sample_id must be given .* SampleId\(epoch .* got none"):
+        seeded(image, mask)
+    with pytest.raises(ValueError, match=r"got the plain integer 7: SampleId\(7\)"):
+        seeded({"image": image, "mask": mask, "id": 7})
+    with pytest.raises(ValueError, match="must hold one SampleId, got 2"):
+        seeded(image, mask, SampleId(1), SampleId(2))
+    for batch in (image[None], image.as_subclass(torch.Tensor)[None]):
+        with pytest.raises(ValueError, match=r"got shape \(1, 1, \d+, \d+\): for batches use sas"):
+            SAS()(batch, mask[None])
     with pytest.raises(TypeError, match="got 'canvas'"):
         RandomMaskedNoise(canvas=9)
     with pytest.raises(TypeError, match="got 'noise'"):
@@ -260,6 +268,10 @@ def test_it_tells_and_keeps_its_settings():
         copy = pickle.loads(pickle.dumps(transform))
         assert copy.settings == transform.settings and repr(copy) == repr(transform)
     assert repr(SAS(canvas=32, p=0.25)) == "SAS(canvas=(32, 32), p=0.25)"
+    shown = "SAS(value_range=(0, 255), sample_seed=3, one_hot=True)"
+    assert repr(SAS(value_range=(0, 255), sample_seed=3, one_hot=True)) == shown
+    assert repr(RandomThumbnail()) == "RandomThumbnail()"
+    assert repr(RandomMaskedNoise(p=0.5, labels=[1])) == "RandomMaskedNoise(p=0.5, labels=(1,))"
 
 
 def test_no_other_random_state_is_touched():
