@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -207,6 +208,27 @@ def test_some_of_chooses_evenly_and_leaves_the_probability():
     pipeline = A.Compose([A.SomeOf([SAS(p=0.5), A.NoOp()], n=2, replace=False)], seed=3)
     share = np.mean([(pipeline(**data)["image"] != data["image"]).any() for _ in range(400)])
     assert 0.42 < share < 0.58
+
+
+def test_threads_share_a_transform():
+    """Each thread's plan meets its own image and mask."""
+    step = SAS(**SETTINGS, sample_seed=7)
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda k: step(**sample(k % 5), sample_id=k), range(200)))
+    assert not step._ready
+    for k, out in enumerate(made):
+        x, y = expected(*picture(k % 5), 7, k, **SETTINGS)
+        assert np.array_equal(out["image"], x[0]) and np.array_equal(out["mask"], y)
+
+
+def test_outputs_share_no_memory():
+    data = sample()
+    targets = {"before": "image", "again": "mask"}
+    pipeline = A.Compose([SAS(**SETTINGS)], additional_targets=targets)
+    out = pipeline(**data, before=data["image"], again=data["mask"])
+    for one, other in (("image", "before"), ("mask", "again")):
+        assert np.array_equal(out[one], out[other])
+        assert not np.shares_memory(out[one], out[other])
 
 
 def test_replay():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -207,6 +208,16 @@ def test_samples_are_checked():
         RandomMaskedNoise(canvas=9)
     with pytest.raises(TypeError, match="got 'noise'"):
         RandomThumbnail(noise=None)
+
+
+def test_threads_share_a_transform():
+    step = SAS(**SETTINGS, sample_seed=7)
+    pairs = [sample(k) for k in range(5)]
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda k: step(*pairs[k % 5], SampleId(k)), range(200)))
+    for k, (x, y, _) in enumerate(made):
+        x_, y_ = expected(*picture(k % 5), 7, k, **SETTINGS)
+        assert np.array_equal(x, x_) and np.array_equal(y, y_)
 
 
 class Scans(torch.utils.data.Dataset):

@@ -221,8 +221,9 @@ class Sample:
 
     def image(self, image: Any) -> Any:
         """The image as the plan has it: the source, or another of the same sample."""
-        if _same(image, self.source):
-            return self.x
+        if self.x is not None and _same(image, self.source):
+            x, self.x = self.x, None  # given out once: another output shares no memory with it
+            return x
         low, high = self.recipe._range(image)
         images, masks = _batched(_unit(image, low, high), self.mask)
         x = apply(self.plan, images, masks)[0]
@@ -240,7 +241,8 @@ class Sample:
         """Planes [k h w] or [n k h w] of any type, moved as the plan has it."""
         source = _same(planes, self.planes)
         if source and self.y is not None:
-            return as_type(self.y, planes.dtype)[..., None, :, :]
+            y, self.y = self.y, None
+            return as_type(y, planes.dtype)[..., None, :, :]
         one_hot = self.recipe.one_hot
         if one_hot is None and not (source and self.recipe.needs_roi):  # or it is checked
             refuse_background(planes)

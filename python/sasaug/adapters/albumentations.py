@@ -49,7 +49,7 @@ class _Step(A.BasicTransform):
         super().__init__(p=self._recipe.settings.p)
         self.mask_key, self.id_key = mask_key, id_key
         self._available_keys.add(id_key)
-        self._ready: Sample | None = None
+        self._ready: dict[int, tuple[str, Sample]] = {}  # of the calls under way, in any thread
 
     @property
     def settings(self) -> Settings:
@@ -88,15 +88,17 @@ class _Step(A.BasicTransform):
         refused = [key for key in REFUSED if data.get(key) is not None]
         if refused:
             raise ValueError(f"the sample must be one image, image=, got {refused[0]}=")
-        self._ready = self._recipe_now.draw(
-            data["image"], self._planes(data), self._seed, data.get(self.id_key)
-        )
-        return {"plan": self._ready.plan.to_json()}
+        planes = self._planes(data)
+        sample = self._recipe_now.draw(data["image"], planes, self._seed, data.get(self.id_key))
+        text = sample.plan.to_json()
+        self._ready[id(text)] = text, sample
+        return {"plan": text}
 
     def apply_with_params(self, params: dict[str, Any], *args: Any, **kwargs: Any) -> Any:
-        sample, self._ready = self._ready, None
-        if sample is None:  # a replay, of another sample perhaps
-            plan = Plan.from_json(params["plan"])
+        text = params["plan"]
+        drawn, sample = self._ready.pop(id(text), (None, None))
+        if sample is None or drawn is not text:  # a replay, of another sample perhaps
+            plan = Plan.from_json(text)
             sample = self._recipe.replay(plan, kwargs["image"], self._planes(kwargs))
         return super().apply_with_params({**params, "sample": sample}, *args, **kwargs)
 

@@ -6,6 +6,7 @@ A sample is any structure of ``tv_tensors``: one image or several [c h w] of one
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 import PIL.Image
@@ -23,6 +24,10 @@ __all__ = ["SAS", "RandomMaskedNoise", "RandomThumbnail", "SampleId"]
 
 ROTATED = ("XYWHR", "CXCYWHR", "XYXYXYXY")
 _KeyPoints = getattr(tv_tensors, "KeyPoints", ())  # came after the others
+
+
+#: Of the sample at hand, in each thread.
+_id: ContextVar[SampleId | None] = ContextVar("_id", default=None)
 
 
 class SampleId(int):
@@ -104,7 +109,7 @@ class SAS(v2.Transform):
                 )
             if isinstance(leaf, tv_tensors.Image) and leaf.ndim != 3:
                 raise ValueError(_one_image(leaf))
-        self._id = self._named(flat_inputs)
+        _id.set(self._named(flat_inputs))
 
     def _named(self, leaves: list[Any]) -> SampleId | None:
         ids = [leaf for leaf in leaves if isinstance(leaf, SampleId)]
@@ -130,7 +135,7 @@ class SAS(v2.Transform):
             raise ValueError("the sample must hold a tv_tensors.Mask, the ROI; got none")
         planes = _planes(masks[0]) if masks else None
         image = images[0].as_subclass(torch.Tensor)
-        return {"sample": self._recipe.draw(image, planes, lambda: None, self._id)}
+        return {"sample": self._recipe.draw(image, planes, lambda: None, _id.get())}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         sample: Sample = params["sample"]
