@@ -162,6 +162,10 @@ def test_compiled_steps_break_the_graph_here():
     assert len(seeds) == 3
     direct = torch.compile(lambda images, masks: augment(images, masks)[0] * 2, backend="eager")
     assert direct(images, masks).shape == x.shape
+    several = torch.stack([masks == 1, masks == 2], 1).float()
+    x, y = torch.compile(lambda *pair: augment(*pair), backend="eager")(images, several)
+    y_ = sasaug.sas(images, masks, seed=seed_of(augment), **SETTINGS)[1]
+    assert torch.equal(y[:, 0] + 2 * y[:, 1], y_.float())
 
 
 def test_ranks_of_masks():

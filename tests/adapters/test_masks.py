@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import samples
 from cases import disc
 from samples import SETTINGS, expected, picture
+from sasaug.adapters import _watch
 
 torch = pytest.importorskip("torch")
 
@@ -161,6 +163,15 @@ def test_labels_that_occur_nowhere_are_told_once(host):
         "labels [1] are in none of the first 8 masks, which hold 0, 255: their ROI is empty. Name "
         "labels that they hold, or leave labels out: then any value but 0 is the ROI"
     ]
+
+
+@pytest.mark.parametrize("worker", [0, 1])
+def test_the_first_worker_tells_for_all(worker, monkeypatch):
+    monkeypatch.setattr(_watch, "torch_worker", lambda: SimpleNamespace(id=worker))
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        _watch.warn("once")
+    assert len(seen) == (worker == 0)
 
 
 @pytest.mark.parametrize("host", HOSTS)
