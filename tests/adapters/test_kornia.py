@@ -142,7 +142,7 @@ def test_value_ranges():
         RandomSAS(value_range="sample")
 
 
-@pytest.mark.filterwarnings("default", "error:::sasaug")
+@pytest.mark.filterwarnings("default", "error:::sasaug", "error:Dynamo detected")
 def test_compiled_steps_break_the_graph_here():
     images, masks = batch(8)
     augment = RandomSAS(**SETTINGS)
