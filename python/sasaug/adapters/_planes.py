@@ -1,4 +1,4 @@
-"""One job: label planes of any type, moved as a plan moves masks; and where points go.
+"""One job: move label planes of any type, and points, as a plan moves masks.
 
 Arrays are numpy's or torch's. A mask comes as planes [k h w]: a label map has one, one-hot masks
 and instances have more. Planes may be of any type, floats included: pixels are copied as bits.
@@ -28,16 +28,16 @@ def refuse_background(planes: Any) -> None:
 
 
 def partition(planes: Any) -> bool:
-    """Whether every pixel has exactly one of two or more planes set."""
+    """Return whether every pixel has exactly one of two or more planes set."""
     if planes.shape[-3] < 2 or 0 in planes.shape:
         return False
     return bool(((planes != 0).sum(-3) == 1).all())
 
 
 def follow(plan: Plan, planes: Any, one_hot: bool = False) -> Any:
-    """Planes [k h w] or [n k h w] of any type, moved as the plan of one or n samples moves masks.
+    """Move planes [k h w] or [n k h w] of any type by the plan of one or n samples.
 
-    Where no plane comes from the source, the first is set if ``one_hot``: it is the background.
+    ``one_hot``: plane 0 is the background, and is set around the thumbnail.
     """
     *rest, channels, height, width = planes.shape
     if channels == 0:
@@ -58,9 +58,9 @@ def follow(plan: Plan, planes: Any, one_hot: bool = False) -> Any:
 
 
 def geometry(plan: Plan, sample: int = 0) -> tuple[float, float, float, float]:
-    """(sx, sy, dx, dy): where x and y of a sample go, ``sx * x + dx`` and ``sy * y + dy``.
+    """Return (sx, sy, dx, dy): a point (x, y) of a sample moves to (sx * x + dx, sy * y + dy).
 
-    In coordinates whose 0 is the image's edge; a pixel's centre is at a half.
+    Coordinates start at the image's edge, so the first pixel's centre is (0.5, 0.5).
     """
     x, y, width, height = (int(v) for v in plan.samples[sample]["window"])
     to_x, to_y, to_width, to_height = (int(v) for v in plan.samples[sample]["thumbnail"])
@@ -69,9 +69,9 @@ def geometry(plan: Plan, sample: int = 0) -> tuple[float, float, float, float]:
 
 
 def undone(plan: Plan, size: tuple[int, int]) -> Plan:
-    """The plan that takes its thumbnails back to where they came from, images of ``size`` (h, w).
+    """Return the plan that moves thumbnails back into images of ``size`` (h, w).
 
-    Geometry alone: noise stays.
+    It restores geometry only: noise stays.
     """
     samples = plan.samples.copy()
     samples["window"], samples["thumbnail"] = plan.samples["thumbnail"], plan.samples["window"]

@@ -25,23 +25,23 @@ OVERSHOOT = 0.25
 
 @dataclass(frozen=True)
 class Recipe:
-    """What an adapter does to every sample.
+    """The settings and options of an adapter, applied to every sample.
 
     Attributes
     ----------
     settings : sasaug.SAS
         ``labels`` are those of a label map, or channels of a one-hot mask.
     value_range : (float, float) or "sample", optional
-        What black and full scale are in float images; "sample": the least and the greatest value
-        of each image. Default: (0, 1). Integer images have their type's range.
+        Black and full scale of float images; "sample": the least and the greatest value of each
+        image. Default: (0, 1). Integer images have their type's range.
     sample_seed : int, optional
         With it a sample's image depends on this seed and the sample's id, on nothing else.
         Without, seeds come from the host.
     one_hot : bool, optional
-        True: channel 0 of a mask is the background. False: every channel is a structure. None:
-        the same, but masks that look one-hot with a background are refused.
+        True: channel 0 of a mask is the background. False: every channel is a structure. None: as
+        False, but masks that look one-hot with a background are refused.
     signed : bool
-        Mask values below 0 are no structure.
+        Mask values below 0 are not part of the ROI.
     """
 
     settings: SAS
@@ -72,12 +72,12 @@ class Recipe:
 
     @functools.cached_property
     def unlabelled(self) -> SAS:
-        """The settings for masks that are the ROI already."""
+        """The settings for a mask that is the ROI itself."""
         return replace(self.settings, labels=None)
 
     @functools.cached_property
     def certain(self) -> Recipe:
-        """The same, but every sample that is not small is transformed."""
+        """The same recipe with p = 1."""
         return replace(self, settings=replace(self.settings, p=1.0))
 
     @property
@@ -85,7 +85,7 @@ class Recipe:
         return bool(self.settings.noise) or self.settings.apply_to != "all"
 
     def names(self, sample_id: Any) -> bool:
-        """Whether samples are named by ids; raise if this one has none."""
+        """Return whether ids name the samples; raise if this one has none."""
         if self.sample_seed is None:
             return False
         if sample_id is None:
@@ -109,7 +109,7 @@ class Recipe:
         return self.draw_batch(image, planes, seed(), None)
 
     def draw_batch(self, image: Any, planes: Any, seed: Any, ids: Any) -> Sample:
-        """The same for a batch too, [n c h w] of torch and [n k h w], whose samples have ids."""
+        """Do the same for a sample or a batch, [n c h w] of torch with planes [n k h w]."""
         mask, settings, whole = self.mask(image, planes)
         low, high = self._range(image)
         images, masks = _batched(_unit(image, low, high), mask)
@@ -131,7 +131,7 @@ class Recipe:
 
     @functools.cached_property
     def moves(self) -> bool:
-        """Whether masks may come out at another place or size than they came in."""
+        """Whether masks may change their place or size."""
         return self.settings.thumbnail is not None or self.settings.canvas is not None
 
     def mask(self, image: Any, planes: Any) -> tuple[Any, SAS, bool]:
@@ -154,7 +154,7 @@ class Recipe:
         return self._roi(planes) if roi is None else roi, self.unlabelled, False
 
     def _readable(self, planes: Any, bits: Any) -> bool:
-        """Whether the kernels, which compare bits, find the ROI in the only plane."""
+        """Return whether the kernels, which compare bits, find the ROI in the only plane."""
         if self.settings.labels is not None:
             return not is_floating(planes)
         if self.signed and bool((planes < 0).any()):
@@ -163,7 +163,7 @@ class Recipe:
         return not is_floating(planes) or not bool((bits == -(2 ** (8 * bits.itemsize - 1))).any())
 
     def _roi(self, planes: Any) -> Any:
-        """Where any plane holds one of the labels: bool [h w] or [n h w]."""
+        """Return where any plane holds one of the labels: bool [h w] or [n h w]."""
         labels, channels = self.settings.labels, planes.shape[-3]
         if self.one_hot:
             if channels < 2:
@@ -190,7 +190,7 @@ class Recipe:
             self.watch.see(roi, held, self.settings.labels)
 
     def _range(self, image: Any) -> tuple[float, float]:
-        """What is black and full scale in the image, if it is one of floats."""
+        """Return black and full scale of an image; (0, 1) unless it holds floats."""
         if not is_floating(image) or 0 in image.shape:
             return 0, 1
         least, greatest = float(image.min()), float(image.max())
@@ -209,7 +209,7 @@ class Recipe:
 
 @dataclass
 class Sample:
-    """A sample's plan, and what it makes of the sample's arrays."""
+    """A sample's plan and its outputs."""
 
     recipe: Recipe
     plan: Plan
@@ -220,7 +220,7 @@ class Sample:
     y: Any  # of the planes, if there is one
 
     def image(self, image: Any) -> Any:
-        """The image as the plan has it: the source, or another of the same sample."""
+        """Apply the plan to the source, or to another image of the same sample."""
         if self.x is not None and _same(image, self.source):
             x, self.x = self.x, None  # given out once: another output shares no memory with it
             return x
@@ -238,7 +238,7 @@ class Sample:
         return x[0] if images.ndim > image.ndim else x
 
     def masks(self, planes: Any) -> Any:
-        """Planes [k h w] or [n k h w] of any type, moved as the plan has it."""
+        """Move planes [k h w] or [n k h w] of any type by the plan."""
         source = _same(planes, self.planes)
         if source and self.y is not None:
             y, self.y = self.y, None
@@ -263,7 +263,7 @@ def _ranged(x: Any, low: float, high: float) -> Any:
 
 
 def _nothing(image: Any) -> Any:
-    """An empty ROI for an image: bool [h w], or [n h w] for a batch."""
+    """Return an empty ROI for an image: bool [h w], or [n h w] for a batch."""
     if isinstance(image, np.ndarray):
         return np.zeros(image.shape[:2], bool)
     shape = image.shape[-2:] if image.ndim == 3 else (len(image), *image.shape[-2:])
@@ -271,7 +271,7 @@ def _nothing(image: Any) -> Any:
 
 
 def _values(planes: Any, one_hot: bool) -> list[float]:
-    """What label maps hold, or which channels of one-hot masks are not empty."""
+    """Return the values in label maps, or the channels of one-hot masks that are not empty."""
     if one_hot:
         return [c for c in range(planes.shape[-3]) if bool((planes[..., c, :, :] != 0).any())]
     if isinstance(planes, np.ndarray):
@@ -280,7 +280,7 @@ def _values(planes: Any, one_hot: bool) -> list[float]:
 
 
 def _same(array: Any, source: Any) -> bool:
-    """Whether it is the source, or another view of the very same memory."""
+    """Return whether the array is the source, or another view of the same memory."""
     if array is source or source is None:
         return array is source
     return (array.shape, array.dtype) == (source.shape, source.dtype) and _place(array) == _place(

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from ..settings import SAS
 
-#: Of each step: the settings that it does not take, with their values, and its own defaults.
+#: For each step: the settings it does not take, with fixed values, and its own defaults.
 STEPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "jax": ({}, {}),  # whole SAS, on arrays of either layout
     "sas": ({"channels": None}, {}),

@@ -1,4 +1,4 @@
-"""One job: warn of masks that can hardly be meant, and of random states that repeat."""
+"""One job: warn of unlikely masks, and of copied random states."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENOUGH = 8
 
 
 class Watch:
-    """Look at the first masks of a transform; warn once if none of them makes sense."""
+    """Look at a transform's first masks; warn once if all of them are unlikely."""
 
     def __init__(self) -> None:
         self._whole: int | None = 0  # masks that cover their image; None: settled
@@ -101,13 +101,13 @@ class Origin:
 
 
 def torch_worker() -> Any:
-    """Return what torch tells of the data loader's worker that this process is, or None."""
+    """Return torch's description of this data loader worker, or None outside of one."""
     data = sys.modules.get("torch.utils.data")
     return None if data is None else data.get_worker_info()
 
 
 def warn(text: str) -> None:
-    """Warn, but in the first worker of a data loader alone."""
+    """Warn; of the workers of a data loader only the first does."""
     worker = torch_worker()
     if worker is None or worker.id == 0:
         warnings.warn(text, stacklevel=2)

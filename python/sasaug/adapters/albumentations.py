@@ -26,7 +26,7 @@ SCALE = 4  # a key point's column: x, y, z, angle, scale
 
 
 class _Step(A.BasicTransform):
-    """What the transforms share: the settings, the ROI, the plan, and how they are written down."""
+    """Shared by the transforms: settings, ROI, plan and serialization."""
 
     _step = "sas"
 
@@ -106,7 +106,7 @@ class _Step(A.BasicTransform):
         return self._origin.seed(int(self.random_generator.integers(2**64, dtype=np.uint64)))
 
     def _planes(self, data: dict[str, Any]) -> NDArray[Any] | None:
-        """The planes [k h w] of the mask that holds the ROI."""
+        """Return the planes [k h w] of the mask that holds the ROI."""
         if (mask := data.get(self.mask_key)) is not None:
             if self._recipe.moves and self.mask_key not in self._key2func:
                 raise ValueError(
@@ -152,8 +152,8 @@ class SAS(_Step, A.DualTransform):
         ``OneOf`` it is the weight of the choice, and a chosen sample is always transformed. Inside
         ``SomeOf``, which chooses evenly, it stays the probability.
     value_range : (float, float) or "sample", optional
-        What black and full scale are in float32 images; "sample": each image's least and greatest
-        value. Default: (0, 1). uint8 and uint16 images have their type's range.
+        Black and full scale of float32 images; "sample": each image's least and greatest value.
+        Default: (0, 1). uint8 and uint16 images have their type's range.
     sample_seed : int, optional
         With it the sample must hold its id, and its output depends on the two alone, for any
         number of workers. Without, seeds come from the generator that ``Compose(seed=)`` sets; a

@@ -29,8 +29,8 @@ class SASTransform(BasicTransform):
     Parameters
     ----------
     value_range : (float, float) or "sample", optional
-        What black and full scale are in float images; "sample", for nnU-Net's z-scores: each
-        image's least and greatest value. Default: (0, 1).
+        Black and full scale of float images; "sample", for nnU-Net's z-scores: each image's least
+        and greatest value. Default: (0, 1).
     sample_seed : int, optional
         With it the call needs a ``sample_id``, and the output depends on the two alone. Without,
         seeds come from numpy's shared generator, which the host sets for each of its workers.

@@ -64,7 +64,7 @@ class SAS:
         masks : jax.Array
             bool or any integer type, of the images' sizes.
         key : key of jax.random, or an integer
-            Of two 32-bit words, as ``jax.random.key`` makes by default: ``jax.random.key(7)`` is
+            Two 32-bit words, as ``jax.random.key`` makes by default: ``jax.random.key(7)`` is
             sasaug's seed 7.
         ids : jax.Array [n] of an integer type, optional
             Sample ids; default 0..n-1.
@@ -106,7 +106,7 @@ class SAS:
 
 
 def _words(key: Any) -> Any:
-    """The two words of a key or of an integer, the upper first."""
+    """Return the two words of a key or an integer, the upper first."""
     if is_integer(key):
         return np.array([checked_seed(key) >> 32, key & 0xFFFFFFFF], np.uint32)
     if isinstance(key, jax.Array) and not key.shape and jnp.issubdtype(key.dtype, jnp.integer):

@@ -20,8 +20,8 @@ from ._settings import changed, shows_settings, step_settings, written
 __all__ = ["RandomMaskedNoise", "RandomSAS", "RandomThumbnail"]
 
 
-# The host shows image and mask together to one class alone, RandomTransplantation, and to what is
-# derived from it: by its method params_from_input. Nothing else of that class is used.
+# kornia passes image and mask together only to RandomTransplantation and its subclasses, through
+# params_from_input. Nothing else of that class is used.
 @shows_settings
 class RandomSAS(RandomTransplantation):
     """The SAS augmentation (:class:`sasaug.SAS`) in an ``AugmentationSequential``.
@@ -39,9 +39,9 @@ class RandomSAS(RandomTransplantation):
     keepdim : bool
         Give masks [n h w] back as such; by default kornia makes them [n 1 h w].
     data_keys : list, optional
-        Of a direct call; default: input, mask.
+        Keys of a direct call. Default: input, mask.
     value_range : (float, float), optional
-        What black and full scale are in the images. Default: (0, 1).
+        Black and full scale of the images. Default: (0, 1).
     one_hot : bool, optional
         True: channel 0 of a mask with several channels is the background. It is not part of the
         ROI, and it is set around the thumbnail; ``labels`` are channels. False: all channels are
@@ -101,14 +101,14 @@ class RandomSAS(RandomTransplantation):
         return f"{type(self).__name__}({written(changed(self._step, self.settings, **options))})"
 
     def generate_parameters(self, batch_shape: Any) -> dict[str, Tensor]:
-        """A seed: all that a replay by ``params=`` needs."""
+        """Draw a seed, which is all that a replay by ``params=`` needs."""
         return {"seed": torch.randint(0, 2**63 - 1, (), dtype=torch.int64)}
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def params_from_input(
         self, *input: Any, data_keys: list[Any], params: dict[str, Any], extra_args: Any = None
     ) -> dict[str, Any]:
-        """The parameters, and the plan that they mean for these masks."""
+        """Return the parameters with the sample drawn from their seed."""
         images = [one for one, key in zip(input, data_keys, strict=True) if key == DataKey.INPUT]
         masks = [one for one, key in zip(input, data_keys, strict=True) if key == DataKey.MASK]
         if images and images[0].ndim != 4:
@@ -205,7 +205,7 @@ def _names(keys: list[Any]) -> list[str]:
 
 
 def _matrices(plan: Plan, like: Tensor) -> Tensor:
-    """[n 3 3]: where points go, in kornia's coordinates, whose 0 is a pixel's centre."""
+    """Return [n 3 3], which moves points in kornia's coordinates: 0 is a pixel's centre."""
     rows = []
     for sample in range(len(plan)):
         sx, sy, dx, dy = geometry(plan, sample)

@@ -23,7 +23,7 @@ class SampleIds:
     length : int
         Number of images in the data set.
     seed : int
-        Of the order; the augmentation has its own seed.
+        Seed of the order; the augmentation has its own.
     rank, ranks : int
         This process's number in [0, ranks), and how many there are: each gets its share of every
         epoch, all shares of one size. A trainer that divides samplers itself needs neither.
@@ -68,5 +68,5 @@ class SampleIds:
         return iter((epoch * self.length + share).tolist())
 
     def __len__(self) -> int:
-        """The number of ids in an epoch, the same on every rank."""
+        """Return the number of ids in an epoch, which is the same on every rank."""
         return self.length // self.ranks

@@ -51,8 +51,8 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
     prob : float
         Probability in [0, 1] that a sample that is not small is transformed: the setting ``p``.
     value_range : (float, float) or "sample", optional
-        What black and full scale are in float images; "sample": each image's least and greatest
-        value. Default: (0, 1). uint8 and uint16 images have their type's range.
+        Black and full scale of float images; "sample": each image's least and greatest value.
+        Default: (0, 1). uint8 and uint16 images have their type's range.
     sample_seed : int, optional
         With it the call needs a ``sample_id``, and the output depends on the two alone. Without,
         seeds come from the state that ``set_random_state`` sets; a torch worker that has a copy
@@ -382,7 +382,7 @@ def _plain(array: Any, argument: str) -> torch.Tensor:
 
 
 def _like(source: Any, result: torch.Tensor) -> torch.Tensor:
-    """The result with the source's metadata, where MONAI tracks any."""
+    """Return the result with the source's metadata, if MONAI tracks metadata."""
     if not get_track_meta():
         return result
     out = MetaTensor(result)
@@ -390,7 +390,7 @@ def _like(source: Any, result: torch.Tensor) -> torch.Tensor:
 
 
 def _affine(plan: Plan) -> torch.Tensor:
-    """From indices (row, column, 1) of the canvas to those of the source."""
+    """Return the matrix from indices (row, column, 1) of the canvas to those of the source."""
     sx, sy, dx, dy = geometry(plan)
     rows = [
         [1 / sy, 0, (0.5 - dy) / sy - 0.5],

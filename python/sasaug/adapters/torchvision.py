@@ -26,7 +26,7 @@ ROTATED = ("XYWHR", "CXCYWHR", "XYXYXYXY")
 _KeyPoints = getattr(tv_tensors, "KeyPoints", ())  # came after the others
 
 
-#: Of the sample at hand, in each thread.
+#: The current sample's id, for each thread.
 _id: ContextVar[SampleId | None] = ContextVar("_id", default=None)
 
 
@@ -40,13 +40,13 @@ class SAS(v2.Transform):
 
     Samples that are not transformed still become thumbnails of full size on the canvas, so that
     the output has one size. The ROI comes from the sample's first ``tv_tensors.Mask``; of masks
-    [k h w], such as instances, it is what any of them holds.
+    [k h w], such as instances, it is their union.
 
     Parameters
     ----------
     value_range : (float, float) or "sample", optional
-        What black and full scale are in float images; "sample": each image's least and greatest
-        value. Default: (0, 1). uint8 and uint16 images have their type's range.
+        Black and full scale of float images; "sample": each image's least and greatest value.
+        Default: (0, 1). uint8 and uint16 images have their type's range.
     sample_seed : int, optional
         With it the sample must hold one :class:`SampleId`, and its output depends on the two
         alone, for any number of workers. Without, seeds come from torch's own generator.
@@ -210,7 +210,7 @@ def _boxes(boxes: Any, plan: Plan) -> Any:
 
 
 def _moved(points: torch.Tensor, plan: Plan) -> torch.Tensor:
-    """Points [... 2] of (x, y), in float64."""
+    """Move points [... 2], (x, y), in float64."""
     sx, sy, dx, dy = geometry(plan)
     exact = points.as_subclass(torch.Tensor).double()
     return exact * exact.new_tensor([sx, sy]) + exact.new_tensor([dx, dy])
