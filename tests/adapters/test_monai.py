@@ -240,7 +240,7 @@ def test_value_ranges():
         (lambda: RandSAS(p=1.0), TypeError, r"called prob in MONAI, got p=1\.0"),
         (lambda: RandSAS(prob=2), ValueError, r"p must be in \[0, 1\], got 2"),
         (lambda: RandSASd("image"), ValueError, "mask_key must name the mask .* got None"),
-        (lambda: RandThumbnail(labels=(1,)), TypeError, "settings must be of .* got 'labels'"),
+        (lambda: RandThumbnail(labels=(1,)), TypeError, "must be of .* 'prob', .* got 'labels'"),
         (lambda: RandSAS()(np.zeros((1, 9, 9))), ValueError, "mask must be given"),
         (
             lambda: RandSAS()(np.zeros((9, 9)), np.zeros((1, 9, 9))),

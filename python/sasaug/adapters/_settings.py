@@ -31,12 +31,17 @@ STEPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 Class = TypeVar("Class", bound=type)
 
 
-def step_settings(step: str, given: dict[str, Any]) -> SAS:
-    """Return the settings of whole SAS ("sas") or of one step ("thumbnail", "noise") alone."""
+def step_settings(step: str, given: dict[str, Any], probability: str = "p") -> SAS:
+    """Return the settings of whole SAS ("sas") or of one step ("thumbnail", "noise") alone.
+
+    ``probability`` is the host's name for the setting ``p``, for messages.
+    """
     fixed, defaults = STEPS[step]
+    allowed = _allowed(step)
     for name in given:
-        if name not in _allowed(step):
-            raise TypeError(f"settings must be of {_allowed(step)}, got {name!r}")
+        if name not in allowed:
+            shown = [probability if setting == "p" else setting for setting in allowed]
+            raise TypeError(f"settings must be of {shown}, got {name!r}")
     return SAS(**{**defaults, **given, **fixed})
 
 

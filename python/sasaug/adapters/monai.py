@@ -96,7 +96,7 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
         if "p" in settings:
             raise TypeError(f"the probability is called prob in MONAI, got p={settings['p']!r}")
         given = settings if prob is None else {**settings, "p": prob}
-        chosen = step_settings(self._step, given)
+        chosen = step_settings(self._step, given, "prob")
         RandomizableTransform.__init__(self, chosen.p)
         self._recipe = Recipe(chosen, value_range, sample_seed, one_hot)
         self._seed = 0
@@ -113,9 +113,9 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
         return self
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({written(self.arguments())})"
+        return f"{type(self).__name__}({written(self._arguments())})"
 
-    def arguments(self) -> dict[str, Any]:
+    def _arguments(self) -> dict[str, Any]:
         """Return the arguments that are not the default."""
         names = ("value_range", "sample_seed", "one_hot")
         options = {name: getattr(self._recipe, name) for name in names}
@@ -310,7 +310,7 @@ class RandSASd(RandomizableTransform, MapTransform, InvertibleTransform):
         return self
 
     def __repr__(self) -> str:
-        arguments = {"keys": self.keys, "mask_key": self.mask_keys, **self.rand_sas.arguments()}
+        arguments = {"keys": self.keys, "mask_key": self.mask_keys, **self.rand_sas._arguments()}
         if self.id_key != "sample_id":
             arguments["id_key"] = self.id_key
         if self.allow_missing_keys:
