@@ -43,7 +43,7 @@ def follow(plan: Plan, planes: Any, one_hot: bool = False) -> Any:
     if channels == 0:
         return zeros(planes, (*rest, 0, *plan.canvas), planes.dtype)
     quiet = plan[np.repeat(np.arange(len(plan)), channels)]
-    quiet.samples["noise"] = -1
+    quiet.samples["noise"], quiet.value_range = -1, None
     bits, one = as_bits(planes), None
     if one_hot and channels > 1 and 0 not in planes.shape:
         one = bits.max()
@@ -76,7 +76,7 @@ def undone(plan: Plan, size: tuple[int, int]) -> Plan:
     samples = plan.samples.copy()
     samples["window"], samples["thumbnail"] = plan.samples["thumbnail"], plan.samples["window"]
     samples["noise"] = -1
-    return replace(plan, samples=samples, canvas=size)
+    return replace(plan, samples=samples, canvas=size, value_range=None)
 
 
 def is_floating(array: Any) -> bool:

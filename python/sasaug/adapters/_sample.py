@@ -19,9 +19,6 @@ from ..settings import SAS
 from ._planes import as_bits, as_type, follow, is_floating, partition, refuse_background, zeros
 from ._watch import Watch
 
-#: Share of the value range that interpolation earlier in the pipeline may have added to it.
-OVERSHOOT = 0.25
-
 
 @dataclass(frozen=True)
 class Recipe:
@@ -32,8 +29,7 @@ class Recipe:
     settings : sasaug.SAS
         ``labels`` are those of a label map, or channels of a one-hot mask.
     value_range : (float, float) or "sample", optional
-        Black and full scale of float images; "sample": the least and the greatest value of each
-        image. Default: (0, 1). Integer images have their type's range.
+        As in :class:`sasaug.SAS`; "sample": the least and the greatest value of each float image.
     sample_seed : int, optional
         With it a sample's image depends on this seed and the sample's id, on nothing else.
         Without, seeds come from the host.
@@ -59,16 +55,14 @@ class Recipe:
                 raise ValueError(f"sample_seed must be in [0, 2^64), got {self.sample_seed}")
         if self.one_hot not in (None, True, False):
             raise TypeError(f"one_hot must be True, False or None, got {self.one_hot!r}")
-        if self.value_range is not None and self.value_range != "sample":
-            try:
-                low, high = (float(limit) for limit in self.value_range)
-            except (TypeError, ValueError):
-                low, high = 0.0, 0.0
-            if not low < high:
+        if isinstance(self.value_range, str):
+            if self.value_range != "sample":
                 raise ValueError(
-                    'value_range must be (low, high) with low < high, "sample" or None, '
-                    f"got {self.value_range!r}"
+                    f'value_range must be (low, high), "sample" or None, got {self.value_range!r}'
                 )
+        elif self.value_range is not None:
+            settings = replace(self.settings, value_range=self.value_range)
+            object.__setattr__(self, "settings", settings)
 
     @functools.cached_property
     def unlabelled(self) -> SAS:
@@ -111,16 +105,20 @@ class Recipe:
     def draw_batch(self, image: Any, planes: Any, seed: Any, ids: Any) -> Sample:
         """Do the same for a sample or a batch, [n c h w] of torch with planes [n k h w]."""
         mask, settings, whole = self.mask(image, planes)
-        low, high = self._range(image)
-        images, masks = _batched(_unit(image, low, high), mask)
+        images, masks = _batched(image, mask)
         batches = batch_pair(images, masks, None)
         plan, inputs = settings._drawing(batches[1], seed, ids, None)
+        plan.value_range = self.range_of(image)
         threads = resolve_threads(None)
         follows = whole and self.moves
-        x, y = run(plan, *batches, (None, None), None, None, threads, inputs, follows)
+        x, y = run(
+            plan, *batches, (None, None), None, None, threads, inputs, follows,
+            settings.check_values,
+        )  # fmt: skip
         if images.ndim > image.ndim:
             x, y = x[0], y[0] if follows else None
-        return Sample(self, plan, mask, image, _ranged(x, low, high), planes, y)
+        y = y if follows else None  # a ROI of several planes is not their values
+        return Sample(self, plan, mask, image, x, planes, y)
 
     def replay(self, plan: Plan, image: Any, planes: Any) -> Sample:
         """Apply a plan that was drawn before to a sample."""
@@ -189,22 +187,14 @@ class Recipe:
             held = functools.partial(_values, planes, bool(self.one_hot))
             self.watch.see(roi, held, self.settings.labels)
 
-    def _range(self, image: Any) -> tuple[float, float]:
-        """Return black and full scale of an image; (0, 1) unless it holds floats."""
+    def range_of(self, image: Any) -> tuple[float, float] | None:
+        """Return black and full scale of an image; None: those of its type."""
+        if self.value_range != "sample":
+            return self.settings.value_range
         if not is_floating(image) or 0 in image.shape:
-            return 0, 1
+            return None
         least, greatest = float(image.min()), float(image.max())
-        if self.value_range == "sample":
-            return least, greatest if greatest > least else least + 1
-        assert not isinstance(self.value_range, str)
-        low, high = self.value_range or (0.0, 1.0)
-        room = OVERSHOOT * (high - low)
-        if least < low - room or greatest > high + room:
-            raise ValueError(
-                f"image must have values in [{low:g}, {high:g}], got {least:g} to {greatest:g}: "
-                "say what black and full scale are, such as value_range=(0, 255)"
-            )
-        return low, high
+        return least, greatest if greatest > least else least + 1
 
 
 @dataclass
@@ -224,18 +214,19 @@ class Sample:
         if self.x is not None and _same(image, self.source):
             x, self.x = self.x, None  # given out once: another output shares no memory with it
             return x
-        low, high = self.recipe._range(image)
-        images, masks = _batched(_unit(image, low, high), self.mask)
-        x = apply(self.plan, images, masks)[0]
-        return _ranged(x[0] if images.ndim > image.ndim else x, low, high)
+        return self._applied(replace(self.plan, value_range=self.recipe.range_of(image)), image)
+
+    def _applied(self, plan: Plan, image: Any) -> Any:
+        images, masks = _batched(image, self.mask)
+        check = self.recipe.settings.check_values
+        x = apply(plan, images, masks, check_values=check)[0]
+        return x[0] if images.ndim > image.ndim else x
 
     def without_noise(self, image: Any) -> Any:
         """Return an image of values in any range, moved but without noise."""
-        quiet = replace(self.plan, samples=self.plan.samples.copy())
+        quiet = replace(self.plan, samples=self.plan.samples.copy(), value_range=None)
         quiet.samples["noise"] = -1
-        images, masks = _batched(image, self.mask)
-        x = apply(quiet, images, masks)[0]
-        return x[0] if images.ndim > image.ndim else x
+        return self._applied(quiet, image)
 
     def masks(self, planes: Any) -> Any:
         """Move planes [k h w] or [n k h w] of any type by the plan."""
@@ -252,14 +243,6 @@ class Sample:
 
 def _batched(image: Any, mask: Any) -> tuple[Any, Any]:
     return (image[None], mask[None]) if (image.ndim, mask.ndim) == (3, 2) else (image, mask)
-
-
-def _unit(image: Any, low: float, high: float) -> Any:
-    return image if (low, high) == (0, 1) else (image - low) / (high - low)
-
-
-def _ranged(x: Any, low: float, high: float) -> Any:
-    return x if (low, high) == (0, 1) else x * (high - low) + low
 
 
 def _nothing(image: Any) -> Any:

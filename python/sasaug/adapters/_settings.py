@@ -15,7 +15,7 @@ STEPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "thumbnail": (
         {
             "channels": None, "noise": None, "labels": None, "per_channel": False,
-            "salt_vs_pepper": 0.5, "small_fraction": 0.03, "apply_to": "all",
+            "salt_vs_pepper": 0.5, "small_fraction": 0.03, "apply_to": "all", "check_values": None,
         },
         {"p": 1.0},
     ),

@@ -152,8 +152,8 @@ class SAS(_Step, A.DualTransform):
         ``OneOf`` it is the weight of the choice, and a chosen sample is always transformed. Inside
         ``SomeOf``, which chooses evenly, it stays the probability.
     value_range : (float, float) or "sample", optional
-        Black and full scale of float32 images; "sample": each image's least and greatest value.
-        Default: (0, 1). uint8 and uint16 images have their type's range.
+        Black and full scale of the images, in their own unit; "sample": each float image's least
+        and greatest value. Default: (0, 1) for floats, the type's range for integers.
     sample_seed : int, optional
         With it the sample must hold its id, and its output depends on the two alone, for any
         number of workers. Without, seeds come from the generator that ``Compose(seed=)`` sets; a

@@ -29,8 +29,8 @@ class SASTransform(BasicTransform):
     Parameters
     ----------
     value_range : (float, float) or "sample", optional
-        Black and full scale of float images; "sample", for nnU-Net's z-scores: each image's least
-        and greatest value. Default: (0, 1).
+        Black and full scale of the images, in their own unit; "sample", for nnU-Net's z-scores:
+        each float image's least and greatest value. Default: (0, 1) for floats.
     sample_seed : int, optional
         With it the call needs a ``sample_id``, and the output depends on the two alone. Without,
         seeds come from numpy's shared generator, which the host sets for each of its workers.

@@ -41,7 +41,7 @@ class RandomSAS(RandomTransplantation):
     data_keys : list, optional
         Keys of a direct call. Default: input, mask.
     value_range : (float, float), optional
-        Black and full scale of the images. Default: (0, 1).
+        Black and full scale of the images, in their own unit. Default: (0, 1).
     one_hot : bool, optional
         True: channel 0 of a mask with several channels is the background. It is not part of the
         ROI, and it is set around the thumbnail; ``labels`` are channels. False: all channels are

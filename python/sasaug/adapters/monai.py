@@ -51,8 +51,8 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
     prob : float
         Probability in [0, 1] that a sample that is not small is transformed: the setting ``p``.
     value_range : (float, float) or "sample", optional
-        Black and full scale of float images; "sample": each image's least and greatest value.
-        Default: (0, 1). uint8 and uint16 images have their type's range.
+        Black and full scale of the images, in their own unit; "sample": each float image's least
+        and greatest value. Default: (0, 1) for floats, the type's range for integers.
     sample_seed : int, optional
         With it the call needs a ``sample_id``, and the output depends on the two alone. Without,
         seeds come from the state that ``set_random_state`` sets; a torch worker that has a copy

@@ -45,8 +45,8 @@ class SAS(v2.Transform):
     Parameters
     ----------
     value_range : (float, float) or "sample", optional
-        Black and full scale of float images; "sample": each image's least and greatest value.
-        Default: (0, 1). uint8 and uint16 images have their type's range.
+        Black and full scale of the images, in their own unit; "sample": each float image's least
+        and greatest value. Default: (0, 1) for floats, the type's range for integers.
     sample_seed : int, optional
         With it the sample must hold one :class:`SampleId`, and its output depends on the two
         alone, for any number of workers. Without, seeds come from torch's own generator.
