@@ -23,8 +23,8 @@ from sasaug.noise import KINDS
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
-# folders last: after the page of JAX a data loader should not fork, as that of the frameworks does
-PAGES = sorted(DOCS.rglob("*.md"), key=lambda page: (len(page.parts), page))
+# the page of JAX last, and that of the frameworks late: after JAX a data loader should not fork
+PAGES = sorted(DOCS.rglob("*.md"), key=lambda page: (page.stem == "jax", -len(page.parts), page))
 DOCUMENTS = [*map(ROOT.joinpath, ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *PAGES]
 BLOCK = r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?"  # code, and the output that it promises
 DRAWN = re.compile(r"(?:^|/)drawn/([\w-]+)\.png$")  # by docs/site/pictures.py, not committed

@@ -186,6 +186,24 @@ def test_compiled_calls_without_a_seed_differ(backend):
     assert same(compiled(images, masks), one)
 
 
+def test_lists_of_ids_are_compiled_once():
+    images, masks = batch()
+    module, graphs = sasaug.torch.SAS(p=1.0), []
+
+    def count(graph, inputs):
+        graphs.append(graph)
+        return graph
+
+    def step(images, masks, ids):
+        return module(images, masks, seed=1, ids=ids)
+
+    compiled = torch.compile(step, fullgraph=True, backend=count)
+    for k in range(12):
+        ids = list(range(4 * k, 4 * k + 4))
+        assert same(compiled(images, masks, ids), step(images, masks, ids))
+    assert len(graphs) <= 2  # for the first ids, and for any
+
+
 def test_compiles_ragged_lists_and_evaluation():
     images, masks = batch()
     lists = [images[0], images[1, :, :30]], [masks[0], masks[1, :30]]

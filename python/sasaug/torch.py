@@ -455,6 +455,8 @@ def _tensor(values: Any) -> Tensor | None:
         return values
     if isinstance(values, (list, tuple)) and any(isinstance(v, int) and v >= 2**63 for v in values):
         values = np.array(values, np.uint64)  # ids, which torch takes for int64 otherwise
+    if isinstance(values, (list, tuple)):
+        return torch.tensor(values)  # as_tensor would compile anew for every list of numbers
     return torch.as_tensor(values)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -100,6 +101,74 @@ def test_many_masks():
     assert np.array_equal(out["masks"][0], y)
 
 
+EMPTY = {
+    "boxes": ({"bboxes": [], "labels": []}, {}),
+    "key points": ({"keypoints": []}, {}),
+    "masks": ({"masks": []}, {"mask": None}),
+    "an array of masks": ({"masks": np.zeros((0, 64, 64), np.uint8)}, {"mask": None}),
+    "all of them": ({"bboxes": [], "labels": [], "keypoints": [], "masks": []}, {"mask": None}),
+}
+
+
+@pytest.mark.filterwarnings("default", "error:::sasaug")
+@pytest.mark.parametrize("what", EMPTY)
+@pytest.mark.parametrize("make", [SAS, Thumbnail, MaskedNoise])
+def test_nothing_in_nothing_out(what, make):
+    step = make() if make is MaskedNoise else make(canvas=48)
+    given, without = EMPTY[what]
+    options = {}
+    if "bboxes" in given:
+        options["bbox_params"] = A.BboxParams("coco", label_fields=["labels"])
+    if "keypoints" in given:
+        options["keypoint_params"] = A.KeypointParams("xy")
+    data = {"image": np.full((64, 64), 99, np.uint8), "mask": np.ones((64, 64), np.uint8)}
+    data = {key: value for key, value in {**data, **without}.items() if value is not None}
+    out = A.Compose([step], **options)(**data, **given)
+    assert all(len(out[key]) == 0 for key in given)
+    if "mask" not in data and make is SAS:  # a small sample, resized to the canvas
+        x = expected(data["image"][None], np.zeros((64, 64), bool), 0, canvas=48)[0]
+        assert np.array_equal(out["image"], x[0])
+    again = A.ReplayCompose([step], **options)(**data, **given)
+    assert A.ReplayCompose.replay(again["replay"], **data, **given)["image"].any()
+
+
+def test_masks_with_a_channel_axis():
+    data = sample()
+    mask = data.pop("mask")
+    flat, deep = (
+        A.Compose([SAS(**SETTINGS)], seed=3)(**data, masks=masks)
+        for masks in ([mask, mask * 2], [mask[..., None], mask[..., None] * 2])
+    )
+    assert np.array_equal(flat["image"], deep["image"]) and deep["masks"][0].shape[2:] == (1,)
+    assert np.array_equal(flat["masks"], np.array(deep["masks"])[..., 0])
+
+
+def test_a_list_of_one_hot_masks():
+    data = sample()
+    labels = data.pop("mask")
+    masks = [(labels == label).astype(np.uint8) for label in range(3)]
+    with pytest.raises(ValueError, match="got 3 channels, one of them set at every pixel"):
+        SAS()(**data, masks=masks)
+    out = A.Compose([SAS(**SETTINGS, one_hot=True)])(**data, masks=masks)
+    assert (np.sum(out["masks"], 0) == 1).all()
+    # beside the mask of the ROI, instances stay what they are
+    out = SAS(**SETTINGS, one_hot=True)(
+        **data, mask=np.stack(masks, -1), masks=[masks[1], masks[2]]
+    )
+    assert (out["mask"].sum(-1) == 1).all() and not out["masks"][0][0].any()
+
+
+def test_the_mask_of_the_roi_must_follow_the_image():
+    data = sample()
+    with pytest.raises(ValueError, match=r"must make 'roi' a mask.* 'mask'}, got 'image'"):
+        A.Compose([SAS(mask_key="roi")], additional_targets={"roi": "image"})
+    pipeline = A.Compose([SAS(canvas=32, mask_key="roi")])
+    with pytest.raises(ValueError, match=r"additional_targets=\{'roi': 'mask'\}\)"):
+        pipeline(image=data["image"], roi=data["mask"])
+    image = MaskedNoise(mask_key="roi", noise=SALT)(image=data["image"], roi=data["mask"])["image"]
+    assert (image != data["image"]).any()  # nothing moves
+
+
 def test_additional_targets():
     data = sample()
     pipeline = A.Compose(
@@ -132,6 +201,34 @@ def test_probability():
     one_of = A.OneOf([SAS(canvas=32, p=1e-9, noise={}, thumbnail=(9, 9))], p=1.0)
     out = A.Compose([one_of])(**data)
     assert np.count_nonzero(out["image"]) <= 81
+
+
+def test_some_of_chooses_evenly_and_leaves_the_probability():
+    data = sample()
+    pipeline = A.Compose([A.SomeOf([SAS(p=0.5), A.NoOp()], n=2, replace=False)], seed=3)
+    share = np.mean([(pipeline(**data)["image"] != data["image"]).any() for _ in range(400)])
+    assert 0.42 < share < 0.58
+
+
+def test_threads_share_a_transform():
+    """Each thread's plan meets its own image and mask."""
+    step = SAS(**SETTINGS, sample_seed=7)
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda k: step(**sample(k % 5), sample_id=k), range(200)))
+    assert not step._ready
+    for k, out in enumerate(made):
+        x, y = expected(*picture(k % 5), 7, k, **SETTINGS)
+        assert np.array_equal(out["image"], x[0]) and np.array_equal(out["mask"], y)
+
+
+def test_outputs_share_no_memory():
+    data = sample()
+    targets = {"before": "image", "again": "mask"}
+    pipeline = A.Compose([SAS(**SETTINGS)], additional_targets=targets)
+    out = pipeline(**data, before=data["image"], again=data["mask"])
+    for one, other in (("image", "before"), ("mask", "again")):
+        assert np.array_equal(out[one], out[other])
+        assert not np.shares_memory(out[one], out[other])
 
 
 def test_replay():
@@ -176,7 +273,7 @@ def test_settings_go_to_a_dictionary_and_back(transform):
 def test_value_ranges():
     data = sample()
     floats = {**data, "image": data["image"].astype(np.float32)}
-    with pytest.raises(ValueError, match=r"image must have values in \[0, 1\].* got 0 to 255"):
+    with pytest.raises(ValueError, match=r"must hold the values .*it is \(0, 1\), got \d"):
         A.Compose([SAS(**SETTINGS)])(**floats)
     how = {**SETTINGS, "noise": {"gaussian": (0.1, 0.1)}}
     x = A.Compose([SAS(**how, value_range=(0, 255))], seed=3)(**floats)["image"]

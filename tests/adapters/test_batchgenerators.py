@@ -104,7 +104,7 @@ def test_z_scores():
     data = sample()
     unit = {**data, "image": data["image"].clone()}
     data["image"] = (data["image"] - 0.5) / 0.25
-    with pytest.raises(ValueError, match=r"image must have values in \[0, 1\].* got -2 to 2"):
+    with pytest.raises(ValueError, match=r"must hold the values .*it is \(0, 1\), got -"):
         SASTransform(**SETTINGS)(**data)
     how = {**SETTINGS, "noise": {"gaussian": (0.1, 0.1)}}
     np.random.seed(3)
@@ -135,6 +135,9 @@ def test_it_tells_and_keeps_its_settings():
         copy = pickle.loads(pickle.dumps(transform))
         assert copy.settings == transform.settings and repr(copy) == repr(transform)
     assert repr(SASTransform(canvas=9, p=0.2)) == "SASTransform(canvas=(9, 9), p=0.2)"
+    assert repr(ThumbnailTransform(one_hot=True)) == "ThumbnailTransform(one_hot=True)"
+    shown = "MaskedNoiseTransform(value_range='sample', sample_seed=3)"
+    assert repr(MaskedNoiseTransform(value_range="sample", sample_seed=3)) == shown
 
 
 class Scans(torch.utils.data.Dataset):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import doctest
 import importlib
+import inspect
 import subprocess
 import sys
+from dataclasses import fields
 
 import pytest
 
 import samples
+import sasaug
 
 HOSTS = {
     "albumentations": "albumentations",
@@ -29,8 +32,28 @@ def test_docstring_examples(adapter):
     assert results.attempted and not results.failed
 
 
+@pytest.mark.filterwarnings("default", "error:::sasaug")
+@pytest.mark.parametrize("adapter", HOSTS)
+def test_signatures_list_the_settings(adapter):
+    samples.host(HOSTS[adapter])
+    module = importlib.import_module(f"sasaug.adapters.{adapter}")
+    for name in set(module.__all__) - {"SampleId"}:
+        made = getattr(module, name)
+        parameters = inspect.signature(made).parameters
+        assert all(p.kind is not p.VAR_KEYWORD for p in parameters.values()), name
+        needed = {"keys": "image", "mask_key": "label"}
+        given = {key: value for key, value in needed.items() if key in parameters}
+        defaults = {key: p.default for key, p in parameters.items() if key not in given}
+        assert made(**given, **defaults).settings == made(**given).settings
+        taken = parameters.keys() | ({"p"} if "prob" in parameters else set())
+        settings = {field.name for field in fields(sasaug.SAS)}
+        for setting in settings - taken:
+            with pytest.raises(TypeError, match=rf"settings must be of \[.*\], got '{setting}'"):
+                made(**given, **{setting: None})
+
+
 def test_no_host_is_imported_before_it_is_asked_for():
-    code = "import sys, sasaug.adapters.sample; print(*sys.modules)"
+    code = "import sys, sasaug.adapters._sample; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     modules = {name.split(".")[0] for name in loaded.split()}
     assert "sasaug" in modules and not modules & {"torch", *HOSTS.values()}

@@ -130,6 +130,44 @@ def test_single_steps_and_probability():
     assert torch.equal(x, x_) and torch.equal(y[:, 0], y_)
 
 
+def test_value_ranges():
+    images, masks = batch()
+    with pytest.raises(ValueError, match=r"pass value_range=\(black, full scale\)"):
+        RandomSAS(**SETTINGS)(images * 255, masks)
+    augment = RandomSAS(**SETTINGS, value_range=(0, 255))
+    x, _ = augment(images * 255, masks)
+    x_, _ = sasaug.sas(images, masks, seed=seed_of(augment), **SETTINGS)
+    assert torch.allclose(x, x_ * 255, atol=1e-3)
+    with pytest.raises(ValueError, match=r"value_range must be \(low, high\), one for the whole"):
+        RandomSAS(value_range="sample")
+
+
+@pytest.mark.filterwarnings("default", "error:::sasaug", "error:Dynamo detected")
+def test_compiled_steps_break_the_graph_here():
+    images, masks = batch(8)
+    augment = RandomSAS(**SETTINGS)
+    pipeline = sequential(augment, keys=("input", "mask"))
+
+    def step(images, masks):
+        x, y = pipeline(images + 0, masks)
+        return x * 2, y
+
+    compiled = torch.compile(step, backend="eager")
+    seeds = set()
+    for _ in range(3):
+        x, y = compiled(images, masks[:, None])
+        x_, y_ = sasaug.sas(images, masks, seed=seed_of(augment), **SETTINGS)
+        assert torch.equal(x, x_ * 2) and torch.equal(y[:, 0], y_)
+        seeds.add(seed_of(augment))
+    assert len(seeds) == 3
+    direct = torch.compile(lambda images, masks: augment(images, masks)[0] * 2, backend="eager")
+    assert direct(images, masks).shape == x.shape
+    several = torch.stack([masks == 1, masks == 2], 1).float()
+    x, y = torch.compile(lambda *pair: augment(*pair), backend="eager")(images, several)
+    y_ = sasaug.sas(images, masks, seed=seed_of(augment), **SETTINGS)[1]
+    assert torch.equal(y[:, 0] + 2 * y[:, 1], y_.float())
+
+
 def test_ranks_of_masks():
     images, masks = batch()
     for keepdim in (False, True):
@@ -143,7 +181,7 @@ def test_ranks_of_masks():
     [
         (lambda x, y: RandomSAS(p=2), ValueError, r"p must be in \[0, 1\], got 2"),
         (lambda x, y: RandomSAS(scale=2), TypeError, "settings must be of .*, got 'scale'"),
-        (lambda x, y: RandomSAS()(x * 255, y), ValueError, r"must have values in \[0, 1\]"),
+        (lambda x, y: RandomSAS(p=1.0)(x * 255, y), ValueError, "must hold the values of float"),
         (lambda x, y: RandomSAS()(x), ValueError, "inputs must be as many as data_keys, 2, got 1"),
         (lambda x, y: RandomSAS(data_keys=["input"])(x), ValueError, "must hold a mask, the ROI"),
         (lambda x, y: sequential(RandomSAS(), keys=["input"])(x), ValueError, "must hold a mask"),
@@ -165,6 +203,11 @@ def test_it_tells_and_keeps_its_settings():
         copy = pickle.loads(pickle.dumps(augment))
         assert copy.settings == augment.settings and repr(copy) == repr(augment)
     assert repr(RandomSAS(canvas=9, p=0.2)) == "RandomSAS(canvas=(9, 9), p=0.2)"
+    augment = RandomThumbnail(data_keys=["input"], keepdim=True, same_on_batch=True)
+    shown = "RandomThumbnail(same_on_batch=True, keepdim=True, data_keys=['input'])"
+    assert repr(augment) == shown
+    shown = "RandomSAS(value_range=(0, 255), one_hot=True)"
+    assert repr(RandomSAS(value_range=(0, 255), one_hot=True)) == shown
     assert RandomSAS().settings.p == 0.5 and RandomThumbnail().settings.p == 1.0
 
 

@@ -76,6 +76,34 @@ def test_seeds_are_those_of_the_state():
     assert torch.equal(array(data["image"], data["label"], randomize=False)[0], once)
 
 
+def test_a_mask_among_the_keys_is_a_mask():
+    """MONAI's own idiom, ``keys=["image", "label"]``."""
+    data = sample()
+    once = RandSASd("image", mask_key="label", **MONAI).set_random_state(3)(data)
+    both = RandSASd(["image", "label"], mask_key="label", **MONAI)
+    out = both.set_random_state(3)(data)
+    assert torch.equal(out["image"], once["image"]) and torch.equal(out["label"], once["label"])
+    back = both.inverse(out)
+    assert back["label"].shape == data["label"].shape and not back["label"].applied_operations
+    twice = RandSASd(["image", "image"], mask_key=["label", "label"], **MONAI)
+    out = twice.set_random_state(3)(data)
+    assert torch.equal(out["image"], once["image"]) and torch.equal(out["label"], once["label"])
+    noise = RandMaskedNoised(["image", "label"], mask_key="label").set_random_state(3)
+    assert noise(data)["label"] is data["label"]
+
+
+def test_keys_that_may_be_masks_are_asked_for():
+    with pytest.raises(
+        ValueError, match=r"keys must name an image besides .* got keys \['label'\]"
+    ):
+        RandSASd("label", mask_key="label")
+    with pytest.raises(ValueError, match=r"mask_key='label', or mask_key=\(\) if all are images"):
+        RandThumbnaild(["image", "label"])
+    assert RandThumbnaild(["left", "right"], mask_key=()).keys == ("left", "right")
+    with pytest.warns(UserWarning, match="keys name 'label', which becomes an image with noise"):
+        RandSASd(["image", "label"], mask_key="roi")
+
+
 def test_float_labels_as_monai_loads_them():
     data = sample()
     augment = RandSASd("image", "label", **MONAI)
@@ -198,7 +226,7 @@ def test_without_metadata():
 
 def test_value_ranges():
     data = sample()
-    with pytest.raises(ValueError, match=r"image must have values in \[0, 1\].* got 0 to 255"):
+    with pytest.raises(ValueError, match=r"must hold the values .*it is \(0, 1\), got \d"):
         RandSAS(**MONAI)(data["image"].astype(np.float32), data["label"])
     x = RandSAS(**MONAI, value_range=(0, 255)).set_random_state(3)
     x = x(data["image"].astype(np.float32), data["label"])[0]
@@ -212,12 +240,12 @@ def test_value_ranges():
         (lambda: RandSAS(p=1.0), TypeError, r"called prob in MONAI, got p=1\.0"),
         (lambda: RandSAS(prob=2), ValueError, r"p must be in \[0, 1\], got 2"),
         (lambda: RandSASd("image"), ValueError, "mask_key must name the mask .* got None"),
-        (lambda: RandThumbnail(labels=(1,)), TypeError, "settings must be of .* got 'labels'"),
+        (lambda: RandThumbnail(labels=(1,)), TypeError, "must be of .* 'prob', .* got 'labels'"),
         (lambda: RandSAS()(np.zeros((1, 9, 9))), ValueError, "mask must be given"),
         (
             lambda: RandSAS()(np.zeros((9, 9)), np.zeros((1, 9, 9))),
             ValueError,
-            r"img must be \[c h w\], got shape \(9, 9\)",
+            r"img must be one 2-D frame, \[c h w\], got shape \(9, 9\)",
         ),
         (
             lambda: RandSASd("image", "seg")(sample()),
@@ -242,6 +270,16 @@ def test_missing_images_may_be_allowed():
     out = augment.set_random_state(3)(sample())
     assert np.array_equal(
         out["image"], RandSASd("image", "label", **MONAI).set_random_state(3)(sample())["image"]
+    )
+
+
+def test_it_tells_its_settings():
+    assert repr(RandSAS(canvas=9, prob=0.2)) == "RandSAS(canvas=(9, 9), prob=0.2)"
+    assert repr(RandThumbnail(prob=0.5)) == "RandThumbnail(prob=0.5)"
+    augment = RandSASd(["image", "label"], "label", one_hot=True, value_range=(0, 9), id_key="id")
+    assert repr(augment) == (
+        "RandSASd(keys=('image',), mask_key=('label',), value_range=(0, 9), one_hot=True, "
+        "id_key='id')"
     )
 
 

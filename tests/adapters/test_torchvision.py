@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -161,7 +162,7 @@ def test_value_ranges():
     torch.manual_seed(5)
     scored = SAS(**SETTINGS, value_range="sample")(unit * 3 - 1, mask)[0]
     assert torch.allclose(scored, x * 3 - 1, atol=2e-2)  # the image holds 0 and 255
-    with pytest.raises(ValueError, match=r"image must have values in \[0, 1\].* got 0 to 255"):
+    with pytest.raises(ValueError, match=r"must hold the values .*it is \(0, 1\), got \d"):
         SAS(**SETTINGS)(unit * 255, mask)
     SAS(**SETTINGS)(unit * 1.2, mask)  # as cubic interpolation leaves images
 
@@ -172,7 +173,11 @@ def test_value_ranges():
         ({"p": 2}, ValueError, r"p must be in \[0, 1\], got 2"),
         ({"size": 2}, TypeError, "settings must be of .*'canvas'.*, got 'size'"),
         ({"channels": "last"}, TypeError, "settings must be of .*, got 'channels'"),
-        ({"value_range": (1, 1)}, ValueError, r"value_range must be \(low, high\) .*\(1, 1\)"),
+        (
+            {"value_range": (1, 1)},
+            ValueError,
+            r"value_range must be None or \(low.*\(1, 1\)",
+        ),
         ({"value_range": "image"}, ValueError, "value_range must be .*, got 'image'"),
         ({"sample_seed": -1}, ValueError, r"sample_seed must be in \[0, 2\^64\), got -1"),
         ({"sample_seed": 0.5}, TypeError, "sample_seed must be an integer or None, got 0.5"),
@@ -191,14 +196,32 @@ def test_samples_are_checked():
         SAS()({"mask": mask})
     with pytest.raises(TypeError, match=r"put v2.ToImage\(\) before"):
         SAS()(v2.functional.to_pil_image(image), mask)
-    with pytest.raises(TypeError, match=r"put v2.ToImage\(\) before"):
+    with pytest.raises(TypeError, match="got a Video: pass its frames one by one"):
         SAS()(tv_tensors.Video(image[None]), mask)
-    with pytest.raises(ValueError, match="sample_id must be given where sample_seed is"):
-        SAS(sample_seed=1)(image, mask)
+    seeded = SAS(sample_seed=1)
+    with pytest.raises(ValueError, match=r"sample_id must be given .* SampleId\(epoch .* got none"):
+        seeded(image, mask)
+    with pytest.raises(ValueError, match=r"got the plain integer 7: SampleId\(7\)"):
+        seeded({"image": image, "mask": mask, "id": 7})
+    with pytest.raises(ValueError, match="must hold one SampleId, got 2"):
+        seeded(image, mask, SampleId(1), SampleId(2))
+    for batch in (image[None], image.as_subclass(torch.Tensor)[None]):
+        with pytest.raises(ValueError, match=r"got shape \(1, 1, \d+, \d+\): for batches use sas"):
+            SAS()(batch, mask[None])
     with pytest.raises(TypeError, match="got 'canvas'"):
         RandomMaskedNoise(canvas=9)
     with pytest.raises(TypeError, match="got 'noise'"):
         RandomThumbnail(noise=None)
+
+
+def test_threads_share_a_transform():
+    step = SAS(**SETTINGS, sample_seed=7)
+    pairs = [sample(k) for k in range(5)]
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda k: step(*pairs[k % 5], SampleId(k)), range(200)))
+    for k, (x, y, _) in enumerate(made):
+        x_, y_ = expected(*picture(k % 5), 7, k, **SETTINGS)
+        assert np.array_equal(x, x_) and np.array_equal(y, y_)
 
 
 class Scans(torch.utils.data.Dataset):
@@ -260,6 +283,10 @@ def test_it_tells_and_keeps_its_settings():
         copy = pickle.loads(pickle.dumps(transform))
         assert copy.settings == transform.settings and repr(copy) == repr(transform)
     assert repr(SAS(canvas=32, p=0.25)) == "SAS(canvas=(32, 32), p=0.25)"
+    shown = "SAS(value_range=(0, 255), sample_seed=3, one_hot=True)"
+    assert repr(SAS(value_range=(0, 255), sample_seed=3, one_hot=True)) == shown
+    assert repr(RandomThumbnail()) == "RandomThumbnail()"
+    assert repr(RandomMaskedNoise(p=0.5, labels=[1])) == "RandomMaskedNoise(p=0.5, labels=(1,))"
 
 
 def test_no_other_random_state_is_touched():

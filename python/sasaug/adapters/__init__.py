@@ -9,6 +9,8 @@ One module per host, imported when it is asked for and no earlier::
     from sasaug.adapters.kornia import RandomSAS
     from sasaug.adapters.jax import SAS
 
-The method itself is not here: an adapter reads a sample as its host passes it, draws a plan with
-the host's random numbers, and hands both to :func:`sasaug.apply`.
+    from sasaug.adapters.loader import SampleIds              # a sampler for torch's DataLoader
+
+The method itself is not here: an adapter reads a sample as its host passes it, takes a seed from
+the host or from the sample's id, and calls the kernels once.
 """

@@ -5,36 +5,40 @@ Samples are 2-D: images [c h w], segmentations [k h w], tensors on the CPU.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 
-from ..calls import apply
-from ..plan import Plan
-from .sample import Recipe, changed, follow, step_settings
+from ._sample import Recipe, Sample
+from ._settings import changed, shows_settings, step_settings, written
 
 __all__ = ["MaskedNoiseTransform", "SASTransform", "ThumbnailTransform"]
 
 
+@shows_settings
 class SASTransform(BasicTransform):
     """The SAS augmentation (:class:`sasaug.SAS`) of ``image`` and ``segmentation``.
 
     ``regression_target`` follows the thumbnail and gets no noise. Samples that are not transformed
     still become thumbnails of full size on the canvas; without ``canvas``, the patch's own size,
-    they stay as they are. The ROI is what any channel of the segmentation holds above 0: nnU-Net
+    they stay as they are. The ROI is where any channel of the segmentation is above 0: nnU-Net
     writes -1 outside of an image.
 
     Parameters
     ----------
     value_range : (float, float) or "sample", optional
-        What black and full scale are in float images; "sample", for nnU-Net's z-scores: each
-        image's least and greatest value. Default: (0, 1).
+        Black and full scale of the images, in their own unit; "sample", for nnU-Net's z-scores:
+        each float image's least and greatest value. Default: (0, 1) for floats.
     sample_seed : int, optional
-        With it the call needs a ``sample_id``, and the picture depends on the two alone. Without,
+        With it the call needs a ``sample_id``, and the output depends on the two alone. Without,
         seeds come from numpy's shared generator, which the host sets for each of its workers.
+    one_hot : bool, optional
+        True: channel 0 of a segmentation with several channels is the background. It is not part
+        of the ROI, and it is set around the thumbnail; ``labels`` are channels. False: all
+        channels are structures. Default: as False, but one that looks one-hot with a background
+        is refused.
     settings
         Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``p``, ``labels``, ...
 
@@ -62,10 +66,12 @@ class SASTransform(BasicTransform):
         *,
         value_range: tuple[float, float] | str | None = None,
         sample_seed: int | None = None,
+        one_hot: bool | None = None,
         **settings: Any,
     ) -> None:
         super().__init__()
-        self._recipe = Recipe(step_settings(self._step, settings), value_range, sample_seed)
+        chosen = step_settings(self._step, settings)
+        self._recipe = Recipe(chosen, value_range, sample_seed, one_hot, signed=True)
 
     @property
     def settings(self) -> Any:
@@ -73,7 +79,9 @@ class SASTransform(BasicTransform):
         return self._recipe.settings
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({changed(self.settings)})"
+        names = ("value_range", "sample_seed", "one_hot")
+        options = {name: getattr(self._recipe, name) for name in names}
+        return f"{type(self).__name__}({written(changed(self._step, self.settings, **options))})"
 
     def get_parameters(self, **data_dict: Any) -> dict[str, Any]:
         for key in ("keypoints", "bbox"):
@@ -86,27 +94,23 @@ class SASTransform(BasicTransform):
             array = data_dict.get(key)
             if array is not None and array.ndim != 3:
                 raise ValueError(f"{key} must be 2-D, [c h w], got shape {tuple(array.shape)}")
-        if segmentation is None:
-            roi = torch.zeros(image.shape[1:], dtype=torch.bool)
-        elif self.settings.labels is None:
-            roi = (segmentation > 0).any(0)
-        else:
-            roi = self._recipe.roi(segmentation)
-        return {"plan": self._recipe.plan(roi, _seed, data_dict.get("sample_id")), "roi": roi}
+        sample = self._recipe.draw(image, segmentation, _seed, data_dict.get("sample_id"))
+        return {"sample": sample}
 
     def _apply_to_image(self, img: torch.Tensor, **params: Any) -> torch.Tensor:
-        return self._recipe.image(params["plan"], img, params["roi"])
+        x: torch.Tensor = params["sample"].image(img)
+        return x
 
     def _apply_to_segmentation(self, segmentation: torch.Tensor, **params: Any) -> torch.Tensor:
-        return follow(params["plan"], segmentation)
+        y: torch.Tensor = params["sample"].masks(segmentation)
+        return y
 
     def _apply_to_regr_target(self, regression_target: Any, **params: Any) -> Any:
-        plan: Plan = params["plan"]
-        quiet = replace(plan, samples=plan.samples.copy())
-        quiet.samples["noise"] = -1
-        return apply(quiet, regression_target[None], params["roi"][None])[0][0]
+        sample: Sample = params["sample"]
+        return sample.without_noise(regression_target)
 
 
+@shows_settings
 class ThumbnailTransform(SASTransform):
     """Step 1 alone: a thumbnail of random size on a black canvas; it needs no segmentation.
 
@@ -117,6 +121,7 @@ class ThumbnailTransform(SASTransform):
     _step = "thumbnail"
 
 
+@shows_settings
 class MaskedNoiseTransform(SASTransform):
     """Step 2 alone: one of the kinds of noise, inside the segmentation only.
 

@@ -9,11 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import checked_seed, is_integer
-from ..settings import SAS as Settings
+from ._settings import changed, shows_settings, step_settings, written
+from ._watch import Watch
 
 __all__ = ["SAS"]
 
 
+@shows_settings
 class SAS:
     """The SAS augmentation (:class:`sasaug.SAS`) of JAX arrays.
 
@@ -43,11 +45,14 @@ class SAS:
     ((2, 256, 256), dtype('uint8'))
     """
 
+    _step = "jax"
+
     def __init__(self, **settings: Any) -> None:
-        self.settings = Settings(**settings)
+        self.settings = step_settings(self._step, settings)
+        self._watch = Watch()
 
     def __repr__(self) -> str:
-        return repr(self.settings)
+        return f"SAS({written(changed(self._step, self.settings))})"
 
     def __call__(self, images: Any, masks: Any, key: Any, ids: Any = None) -> tuple[Any, Any]:
         """Augment a batch.
@@ -59,7 +64,7 @@ class SAS:
         masks : jax.Array
             bool or any integer type, of the images' sizes.
         key : key of jax.random, or an integer
-            Of two 32-bit words, as ``jax.random.key`` makes by default: ``jax.random.key(7)`` is
+            Two 32-bit words, as ``jax.random.key`` makes by default: ``jax.random.key(7)`` is
             sasaug's seed 7.
         ids : jax.Array [n] of an integer type, optional
             Sample ids; default 0..n-1.
@@ -86,12 +91,11 @@ class SAS:
         return jnp.from_dlpack(x), jnp.from_dlpack(y)
 
     def _on_host(self, images: Any, masks: Any, words: Any, ids: Any = None) -> Any:
-        return self.settings(
-            np.asarray(images),
-            np.asarray(masks),
-            seed=_seed(words),
-            ids=None if ids is None else np.atleast_1d(np.asarray(ids)),
-        )
+        images, masks = np.asarray(images), np.asarray(masks)
+        if self.settings.noise:
+            self._watch.look(masks, self.settings.labels)
+        ids = None if ids is None else np.atleast_1d(np.asarray(ids))
+        return self.settings(images, masks, seed=_seed(words), ids=ids)
 
     def _on_canvas(self, array: Any) -> jax.ShapeDtypeStruct:
         shape = list(array.shape)
@@ -102,7 +106,7 @@ class SAS:
 
 
 def _words(key: Any) -> Any:
-    """The two words of a key or of an integer, the upper first."""
+    """Return the two words of a key or an integer, the upper first."""
     if is_integer(key):
         return np.array([checked_seed(key) >> 32, key & 0xFFFFFFFF], np.uint32)
     if isinstance(key, jax.Array) and not key.shape and jnp.issubdtype(key.dtype, jnp.integer):

@@ -5,7 +5,6 @@ Images are [n c h w] of floats in [0, 1], masks [n c h w] or [n h w] of any type
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,19 +13,22 @@ from kornia.constants import DataKey
 from torch import Tensor
 
 from ..plan import Plan
-from .sample import Recipe, changed, follow, geometry, step_settings
+from ._planes import geometry
+from ._sample import Recipe, Sample
+from ._settings import changed, shows_settings, step_settings, written
 
 __all__ = ["RandomMaskedNoise", "RandomSAS", "RandomThumbnail"]
 
 
-# The host shows image and mask together to one class alone, RandomTransplantation, and to what is
-# derived from it: by its method params_from_input. Nothing else of that class is used.
+# kornia passes image and mask together only to RandomTransplantation and its subclasses, through
+# params_from_input. Nothing else of that class is used.
+@shows_settings
 class RandomSAS(RandomTransplantation):
     """The SAS augmentation (:class:`sasaug.SAS`) in an ``AugmentationSequential``.
 
     Its data keys are input, mask, boxes and key points. Samples that are not transformed
-    still become thumbnails of full size on the canvas. The ROI comes from the first mask, any of
-    its channels. There is no gradient and no inverse.
+    still become thumbnails of full size on the canvas. The ROI is the union of the first mask's
+    channels. There is no gradient and no inverse; ``torch.compile`` breaks its graph here.
 
     Parameters
     ----------
@@ -37,7 +39,13 @@ class RandomSAS(RandomTransplantation):
     keepdim : bool
         Give masks [n h w] back as such; by default kornia makes them [n 1 h w].
     data_keys : list, optional
-        Of a direct call; default: input, mask.
+        Keys of a direct call. Default: input, mask.
+    value_range : (float, float), optional
+        Black and full scale of the images, in their own unit. Default: (0, 1).
+    one_hot : bool, optional
+        True: channel 0 of a mask with several channels is the background. It is not part of the
+        ROI, and it is set around the thumbnail; ``labels`` are channels. False: all channels are
+        structures. Default: as False, but a mask that looks one-hot with a background is refused.
     settings
         Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``labels``, ...
 
@@ -68,11 +76,15 @@ class RandomSAS(RandomTransplantation):
         same_on_batch: bool = False,
         keepdim: bool = False,
         data_keys: list[Any] | None = None,
+        value_range: Any = None,
+        one_hot: bool | None = None,
         **settings: Any,
     ) -> None:
-        how = step_settings(self._step, settings if p is None else {**settings, "p": p})
-        super().__init__(p=1.0, data_keys=data_keys)  # who is transformed is in the plan
-        self._recipe = Recipe(how)
+        if value_range == "sample":
+            raise ValueError("value_range must be (low, high), one for the whole batch, or None")
+        chosen = step_settings(self._step, settings if p is None else {**settings, "p": p})
+        super().__init__(p=1.0, data_keys=data_keys)  # the plan says which are transformed
+        self._recipe = Recipe(chosen, value_range, None, one_hot)
         self.same_on_batch, self.keepdim = same_on_batch, keepdim
 
     @property
@@ -81,30 +93,36 @@ class RandomSAS(RandomTransplantation):
         return self._recipe.settings
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}({changed(self.settings)})"
+        options: dict[str, Any] = {"value_range": self._recipe.value_range}
+        options["one_hot"] = self._recipe.one_hot
+        options |= {name: True for name in ("same_on_batch", "keepdim") if getattr(self, name)}
+        if (keys := _names(self.data_keys)) != ["input", "mask"]:
+            options["data_keys"] = keys
+        return f"{type(self).__name__}({written(changed(self._step, self.settings, **options))})"
 
     def generate_parameters(self, batch_shape: Any) -> dict[str, Tensor]:
-        """A seed: all that a replay by ``params=`` needs."""
+        """Draw a seed, which is all that a replay by ``params=`` needs."""
         return {"seed": torch.randint(0, 2**63 - 1, (), dtype=torch.int64)}
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def params_from_input(
         self, *input: Any, data_keys: list[Any], params: dict[str, Any], extra_args: Any = None
     ) -> dict[str, Any]:
-        """The parameters, and the plan that they mean for these masks."""
+        """Return the parameters with the sample drawn from their seed."""
         images = [one for one, key in zip(input, data_keys, strict=True) if key == DataKey.INPUT]
         masks = [one for one, key in zip(input, data_keys, strict=True) if key == DataKey.MASK]
         if images and images[0].ndim != 4:
             raise ValueError(f"input must be [n c h w], got shape {tuple(images[0].shape)}")
-        if masks:
-            roi = self._recipe.roi(_planes(masks[0]).movedim(1, 0))
-        elif images and self._step == "thumbnail":
-            roi = torch.zeros_like(images[0][:, 0], dtype=torch.bool)
-        else:
-            raise ValueError(f"data_keys must hold a mask, the ROI; got {data_keys}")
-        ids = [0] * len(roi) if self.same_on_batch else None
-        settings = replace(self.settings, labels=None)
-        return {**params, "plan": settings.plan(roi, seed=int(params["seed"]), ids=ids), "roi": roi}
+        if not images:
+            raise ValueError(f"data_keys must hold input, the images; got {_names(data_keys)}")
+        if not masks and self._step != "thumbnail":
+            raise ValueError(f"data_keys must hold a mask, the ROI; got {_names(data_keys)}")
+        ids = [0] * len(images[0]) if self.same_on_batch else None
+        planes = _planes(masks[0]) if masks else None
+        sample = self._recipe.draw_batch(images[0], planes, int(params["seed"]), ids)
+        return {**params, "sample": sample}
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
         self,
         *input: Any,
@@ -118,37 +136,35 @@ class RandomSAS(RandomTransplantation):
         if params is None:
             params = self.forward_parameters(input[0].shape)
         ready = params
-        if "plan" not in params:
+        if "sample" not in params:
             ready = self.params_from_input(*input, data_keys=keys, params=params)
-        self._params = {k: v for k, v in ready.items() if k not in ("plan", "roi")}
+        self._params = {key: value for key, value in ready.items() if key != "sample"}
         outputs = []
         for one, key in zip(input, keys, strict=True):
             if key == DataKey.INPUT:
-                outputs.append(self._recipe.image(ready["plan"], one, ready["roi"]))
+                outputs.append(ready["sample"].image(one))
             elif key == DataKey.MASK:
-                outputs.append(self._mask(one, ready["plan"]))
+                outputs.append(self._mask(one, ready["sample"]))
             else:
                 raise ValueError(
-                    f"data_keys of a direct call must be input and mask, got {key.name.lower()}: "
+                    f"data_keys of a direct call must be input and mask, got {_names([key])[0]}: "
                     "AugmentationSequential takes the others"
                 )
         return outputs[0] if len(outputs) == 1 else outputs
 
-    def _mask(self, mask: Tensor, plan: Plan) -> Tensor:
-        planes = _planes(mask)
-        n, c = planes.shape[:2]
-        owners = [sample for sample in range(n) for _ in range(c)]
-        moved = follow(plan, planes.reshape(-1, *planes.shape[2:]), owners)
+    def _mask(self, mask: Tensor, sample: Sample) -> Tensor:
+        moved = sample.masks(_planes(mask))
         return moved.reshape(*mask.shape[:-2], *moved.shape[-2:])
 
     def transform_boxes(self, input: Any, params: dict[str, Any], flags: Any) -> Any:
-        return input.transform_boxes_(_matrices(params["plan"], input.data))
+        return input.transform_boxes_(_matrices(params["sample"].plan, input.data))
 
     def transform_keypoint(self, input: Tensor, params: dict[str, Any], flags: Any) -> Tensor:
         homogeneous = torch.nn.functional.pad(input, (0, 1), value=1.0)
-        return (homogeneous @ _matrices(params["plan"], input).mT)[..., :2]
+        return (homogeneous @ _matrices(params["sample"].plan, input).mT)[..., :2]
 
 
+@shows_settings
 class RandomThumbnail(RandomSAS):
     """Step 1 alone: a thumbnail of random size on a black canvas; it needs no mask.
 
@@ -159,6 +175,7 @@ class RandomThumbnail(RandomSAS):
     _step = "thumbnail"
 
 
+@shows_settings
 class RandomMaskedNoise(RandomSAS):
     """Step 2 alone: one of the kinds of noise, inside the mask only.
 
@@ -168,7 +185,7 @@ class RandomMaskedNoise(RandomSAS):
 
     _step = "noise"
 
-    def _mask(self, mask: Tensor, plan: Plan) -> Tensor:
+    def _mask(self, mask: Tensor, sample: Sample) -> Tensor:
         return mask
 
     def transform_boxes(self, input: Any, params: dict[str, Any], flags: Any) -> Any:
@@ -182,8 +199,13 @@ def _planes(mask: Tensor) -> Tensor:
     return mask[:, None] if mask.ndim == 3 else mask
 
 
+def _names(keys: list[Any]) -> list[str]:
+    found = [DataKey.get(key) for key in keys]
+    return ["input" if key == DataKey.INPUT else key.name.lower() for key in found]
+
+
 def _matrices(plan: Plan, like: Tensor) -> Tensor:
-    """[n 3 3]: where points go, in kornia's coordinates, whose 0 is a pixel's centre."""
+    """Return [n 3 3], which moves points in kornia's coordinates: 0 is a pixel's centre."""
     rows = []
     for sample in range(len(plan)):
         sx, sy, dx, dy = geometry(plan, sample)

@@ -6,6 +6,7 @@ MONAI's own transforms, these return tensors, ``MetaTensor`` where metadata is t
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Mapping
 from typing import Any, ClassVar
 
@@ -16,11 +17,14 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.inverse import InvertibleTransform
 from monai.transforms.transform import MapTransform, RandomizableTransform
 from monai.utils import convert_to_tensor, ensure_tuple
-from monai.utils.enums import TraceKeys, TransformBackends
+from monai.utils.enums import CommonKeys, TraceKeys, TransformBackends
 
 from ..calls import apply
 from ..plan import Plan
-from .sample import Recipe, follow, geometry, step_settings, undone
+from ._planes import follow, geometry, undone
+from ._sample import Recipe, Sample
+from ._settings import changed, shows_settings, step_settings, written
+from ._watch import Origin
 
 __all__ = [
     "RandMaskedNoise",
@@ -34,6 +38,7 @@ __all__ = [
 BILINEAR, NEAREST = "bilinear", "nearest-exact"  # MONAI's names; Invertd exchanges them
 
 
+@shows_settings
 class RandSAS(RandomizableTransform, InvertibleTransform):
     """The SAS augmentation (:class:`sasaug.SAS`) of an image and its mask.
 
@@ -46,11 +51,16 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
     prob : float
         Probability in [0, 1] that a sample that is not small is transformed: the setting ``p``.
     value_range : (float, float) or "sample", optional
-        What black and full scale are in float images; "sample": each image's least and greatest
-        value. Default: (0, 1). uint8 and uint16 images have their type's range.
+        Black and full scale of the images, in their own unit; "sample": each float image's least
+        and greatest value. Default: (0, 1) for floats, the type's range for integers.
     sample_seed : int, optional
-        With it the call needs a ``sample_id``, and the picture depends on the two alone. Without,
-        seeds come from the state that ``set_random_state`` sets.
+        With it the call needs a ``sample_id``, and the output depends on the two alone. Without,
+        seeds come from the state that ``set_random_state`` sets; a torch worker that has a copy
+        of it adds its own seed.
+    one_hot : bool, optional
+        True: channel 0 of a mask with several channels is the background. It is not part of the
+        ROI, and it is set around the thumbnail; ``labels`` are channels. False: all channels are
+        structures. Default: as False, but a mask that looks one-hot with a background is refused.
     settings
         Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``labels``, ...
 
@@ -76,49 +86,61 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
 
     def __init__(
         self,
-        prob: float = 0.5,
+        prob: float | None = None,
         *,
         value_range: tuple[float, float] | str | None = None,
         sample_seed: int | None = None,
+        one_hot: bool | None = None,
         **settings: Any,
     ) -> None:
         if "p" in settings:
             raise TypeError(f"the probability is called prob in MONAI, got p={settings['p']!r}")
-        how = step_settings(self._step, {**settings, "p": prob})
-        RandomizableTransform.__init__(self, how.p)
-        self._recipe = Recipe(how, value_range, sample_seed)
+        given = settings if prob is None else {**settings, "p": prob}
+        chosen = step_settings(self._step, given, "prob")
+        RandomizableTransform.__init__(self, chosen.p)
+        self._recipe = Recipe(chosen, value_range, sample_seed, one_hot)
         self._seed = 0
+        self._origin = Origin()
 
     @property
     def settings(self) -> Any:
         """The :class:`sasaug.SAS` that it applies."""
         return self._recipe.settings
 
+    def set_random_state(self, seed: int | None = None, state: Any = None) -> RandSAS:
+        super().set_random_state(seed, state)
+        self._origin = Origin()
+        return self
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({written(self._arguments())})"
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return the arguments that are not the default."""
+        names = ("value_range", "sample_seed", "one_hot")
+        options = {name: getattr(self._recipe, name) for name in names}
+        arguments = changed(self._step, self.settings, **options)
+        return {"prob" if name == "p" else name: value for name, value in arguments.items()}
+
     def randomize(self, data: Any = None) -> None:
         """Draw the seed of the next sample."""
         self._seed = int.from_bytes(self.R.bytes(8), "little")
 
-    def draw(
-        self, img: Any, mask: Any, sample_id: int | None, randomize: bool = True
-    ) -> tuple[Plan, torch.Tensor]:
-        """The plan for a sample, and its ROI."""
+    def draw(self, img: Any, mask: Any, sample_id: int | None, randomize: bool = True) -> Sample:
+        """Draw a plan for a sample, and apply it to the image and the mask."""
         if randomize and self._recipe.sample_seed is None:
             self.randomize()
-        if mask is not None:
-            roi = self._recipe.roi(_plain(mask, "mask"))
-        elif self._step == "thumbnail":
-            image = _plain(img, "img")
-            roi = torch.zeros(image.shape[1:], dtype=torch.bool, device=image.device)
-        else:
+        if mask is None and self._step != "thumbnail":
             raise ValueError("mask must be given, it holds the ROI; got None")
-        return self._recipe.plan(roi, lambda: self._seed, sample_id), roi
+        planes = None if mask is None else _plain(mask, "mask")
+        image = _plain(img, "img")
+        return self._recipe.draw(image, planes, lambda: self._origin.seed(self._seed), sample_id)
 
-    def image(self, img: Any, plan: Plan, roi: torch.Tensor) -> Any:
-        x = self._recipe.image(plan, _plain(img, "img"), roi)
-        return self._moved(img, x, plan, BILINEAR)
+    def image(self, img: Any, sample: Sample) -> Any:
+        return self._moved(img, sample.image(_plain(img, "img")), sample.plan, BILINEAR)
 
-    def mask(self, mask: Any, plan: Plan) -> Any:
-        return self._moved(mask, follow(plan, _plain(mask, "mask")), plan, NEAREST)
+    def mask(self, mask: Any, sample: Sample) -> Any:
+        return self._moved(mask, sample.masks(_plain(mask, "mask")), sample.plan, NEAREST)
 
     def _moved(self, source: Any, result: torch.Tensor, plan: Plan, mode: str) -> Any:
         out = _like(source, result)
@@ -140,9 +162,9 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
         randomize: bool = True,
     ) -> Any:
         """Augment an image [c h w] and its mask [k h w]; the pair of them, or the image alone."""
-        plan, roi = self.draw(img, mask, sample_id, randomize)
-        x = self.image(img, plan, roi)
-        return x if mask is None else (x, self.mask(mask, plan))
+        sample = self.draw(img, mask, sample_id, randomize)
+        x = self.image(img, sample)
+        return x if mask is None else (x, self.mask(mask, sample))
 
     def inverse(self, data: Any) -> Any:
         """Take an image, mask or prediction [c h w] back to its source's place and size."""
@@ -162,6 +184,7 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
         return out
 
 
+@shows_settings
 class RandThumbnail(RandSAS):
     """Step 1 alone: a thumbnail of random size on a black canvas; it needs no mask.
 
@@ -171,37 +194,32 @@ class RandThumbnail(RandSAS):
 
     _step = "thumbnail"
 
-    def __init__(self, prob: float = 1.0, **options: Any) -> None:
-        super().__init__(prob, **options)
 
-
+@shows_settings
 class RandMaskedNoise(RandSAS):
     """Step 2 alone: one of the kinds of noise, inside the mask only; returns the image.
 
     Settings: ``noise``, ``labels``, ``per_channel`` and ``salt_vs_pepper``. See :class:`RandSAS`
-    for the rest. Noise has no inverse: an inverse passes it by.
+    for the rest. Noise is not invertible: ``inverse`` returns the data unchanged.
     """
 
     _step = "noise"
-
-    def __init__(self, prob: float = 1.0, **options: Any) -> None:
-        super().__init__(prob, **options)
 
     def __call__(
         self, img: Any, mask: Any = None, sample_id: int | None = None, randomize: bool = True
     ) -> Any:
         """Add noise to an image [c h w] inside its mask [k h w]."""
-        plan, roi = self.draw(img, mask, sample_id, randomize)
-        return self.image(img, plan, roi)
+        return self.image(img, self.draw(img, mask, sample_id, randomize))
 
     def _moved(self, source: Any, result: torch.Tensor, plan: Plan, mode: str) -> Any:
         return _like(source, result)
 
     def inverse(self, data: Any) -> Any:
-        """The data themselves."""
+        """Return the data unchanged."""
         return data
 
 
+@shows_settings
 class RandSASd(RandomizableTransform, MapTransform, InvertibleTransform):
     """Dictionary version of :class:`RandSAS`.
 
@@ -209,13 +227,14 @@ class RandSASd(RandomizableTransform, MapTransform, InvertibleTransform):
     ----------
     keys : str or sequence of str
         The images; all of them, such as views of one frame, get the same thumbnail and noise.
+        Masks may be named here too, as MONAI's transforms have it.
     mask_key : str or sequence of str, optional
         The masks, which follow the thumbnail; the first of them holds the ROI.
     id_key : str
         Where the sample id is, with ``sample_seed``.
     allow_missing_keys : bool
         Pass over images that a sample does not have.
-    prob, options
+    prob, value_range, sample_seed, one_hot, settings
         As in :class:`RandSAS`.
 
     Raises
@@ -237,6 +256,7 @@ class RandSASd(RandomizableTransform, MapTransform, InvertibleTransform):
 
     backend: ClassVar[list[TransformBackends]] = RandSAS.backend
     _array: type[RandSAS] = RandSAS
+    _step = "sas"
 
     def __init__(
         self,
@@ -246,15 +266,38 @@ class RandSASd(RandomizableTransform, MapTransform, InvertibleTransform):
         *,
         id_key: Hashable = "sample_id",
         allow_missing_keys: bool = False,
-        **options: Any,
+        value_range: tuple[float, float] | str | None = None,
+        sample_seed: int | None = None,
+        one_hot: bool | None = None,
+        **settings: Any,
     ) -> None:
-        MapTransform.__init__(self, keys, allow_missing_keys)
-        self.rand_sas = self._array(**options) if prob is None else self._array(prob, **options)
+        self.mask_keys = () if mask_key is None else tuple(dict.fromkeys(ensure_tuple(mask_key)))
+        every = tuple(dict.fromkeys(ensure_tuple(keys)))
+        images = tuple(key for key in every if key not in self.mask_keys)
+        if every and not images:
+            raise ValueError(
+                f"keys must name an image besides the masks, as in keys=['image', 'label'], "
+                f"mask_key='label'; got keys {list(every)} and mask_key {list(self.mask_keys)}"
+            )
+        MapTransform.__init__(self, images, allow_missing_keys)
+        self.rand_sas = self._array(
+            prob, value_range=value_range, sample_seed=sample_seed, one_hot=one_hot, **settings
+        )
         RandomizableTransform.__init__(self, self.rand_sas.prob)
-        self.mask_keys = () if mask_key is None else ensure_tuple(mask_key)
         self.id_key = id_key
-        if not self.mask_keys and self._array is not RandThumbnail:
+        if not self.mask_keys and self._step != "thumbnail":
             raise ValueError("mask_key must name the mask that holds the ROI, got None")
+        if mask_key is None and len(images) > 1:
+            raise ValueError(
+                "mask_key must tell masks from images where there are several keys: "
+                f"mask_key={images[-1]!r}, or mask_key=() if all are images; got {list(images)}"
+            )
+        if CommonKeys.LABEL in images:
+            warnings.warn(
+                f"keys name {CommonKeys.LABEL.value!r}, which becomes an image with noise. If it "
+                f"is a mask, name it in mask_key too; got mask_key {list(self.mask_keys)}",
+                stacklevel=2,
+            )
 
     @property
     def settings(self) -> Any:
@@ -266,6 +309,14 @@ class RandSASd(RandomizableTransform, MapTransform, InvertibleTransform):
         self.rand_sas.set_random_state(seed, state)
         return self
 
+    def __repr__(self) -> str:
+        arguments = {"keys": self.keys, "mask_key": self.mask_keys, **self.rand_sas._arguments()}
+        if self.id_key != "sample_id":
+            arguments["id_key"] = self.id_key
+        if self.allow_missing_keys:
+            arguments["allow_missing_keys"] = True
+        return f"{type(self).__name__}({written(arguments)})"
+
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         images = list(self.key_iterator(d))
@@ -275,15 +326,15 @@ class RandSASd(RandomizableTransform, MapTransform, InvertibleTransform):
         if not images:
             return d
         mask = d[self.mask_keys[0]] if self.mask_keys else None
-        plan, roi = self.rand_sas.draw(d[images[0]], mask, d.get(self.id_key))
+        sample = self.rand_sas.draw(d[images[0]], mask, d.get(self.id_key))
         for key in images:
-            d[key] = self.rand_sas.image(d[key], plan, roi)
+            d[key] = self.rand_sas.image(d[key], sample)
         for key in self.mask_keys:
-            d[key] = self._mask(d[key], plan)
+            d[key] = self._mask(d[key], sample)
         return d
 
-    def _mask(self, mask: Any, plan: Plan) -> Any:
-        return self.rand_sas.mask(mask, plan)
+    def _mask(self, mask: Any, sample: Sample) -> Any:
+        return self.rand_sas.mask(mask, sample)
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Take the sample's images and masks back to their source's place and size."""
@@ -294,12 +345,15 @@ class RandSASd(RandomizableTransform, MapTransform, InvertibleTransform):
         return d
 
 
+@shows_settings
 class RandThumbnaild(RandSASd):
     """Dictionary version of :class:`RandThumbnail`; see :class:`RandSASd`."""
 
     _array = RandThumbnail
+    _step = "thumbnail"
 
 
+@shows_settings
 class RandMaskedNoised(RandSASd):
     """Dictionary version of :class:`RandMaskedNoise`, which leaves masks as they are.
 
@@ -307,8 +361,9 @@ class RandMaskedNoised(RandSASd):
     """
 
     _array = RandMaskedNoise
+    _step = "noise"
 
-    def _mask(self, mask: Any, plan: Plan) -> Any:
+    def _mask(self, mask: Any, sample: Sample) -> Any:
         return mask
 
 
@@ -320,12 +375,14 @@ RandMaskedNoiseD = RandMaskedNoiseDict = RandMaskedNoised
 def _plain(array: Any, argument: str) -> torch.Tensor:
     tensor: torch.Tensor = convert_to_tensor(array, track_meta=False)
     if tensor.ndim != 3:
-        raise ValueError(f"{argument} must be [c h w], got shape {tuple(tensor.shape)}")
+        raise ValueError(
+            f"{argument} must be one 2-D frame, [c h w], got shape {tuple(tensor.shape)}"
+        )
     return tensor
 
 
 def _like(source: Any, result: torch.Tensor) -> torch.Tensor:
-    """The result with the source's metadata, where MONAI tracks any."""
+    """Return the result with the source's metadata, if MONAI tracks metadata."""
     if not get_track_meta():
         return result
     out = MetaTensor(result)
@@ -333,7 +390,7 @@ def _like(source: Any, result: torch.Tensor) -> torch.Tensor:
 
 
 def _affine(plan: Plan) -> torch.Tensor:
-    """From indices (row, column, 1) of the canvas to those of the source."""
+    """Return the matrix from indices (row, column, 1) of the canvas to those of the source."""
     sx, sy, dx, dy = geometry(plan)
     rows = [
         [1 / sy, 0, (0.5 - dy) / sy - 0.5],

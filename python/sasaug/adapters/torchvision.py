@@ -6,6 +6,7 @@ A sample is any structure of ``tv_tensors``: one image or several [c h w] of one
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import Any
 
 import PIL.Image
@@ -13,8 +14,11 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from .._checks import is_integer
 from ..plan import Plan
-from .sample import Recipe, changed, follow, geometry, step_settings
+from ._planes import geometry
+from ._sample import Recipe, Sample
+from ._settings import changed, shows_settings, step_settings, written
 
 __all__ = ["SAS", "RandomMaskedNoise", "RandomThumbnail", "SampleId"]
 
@@ -22,25 +26,34 @@ ROTATED = ("XYWHR", "CXCYWHR", "XYXYXYXY")
 _KeyPoints = getattr(tv_tensors, "KeyPoints", ())  # came after the others
 
 
+#: The current sample's id, for each thread.
+_id: ContextVar[SampleId | None] = ContextVar("_id", default=None)
+
+
 class SampleId(int):
-    """Names a sample among its other values: ``{"image": ..., "mask": ..., "id": SampleId(7)}``."""
+    """A sample's id, among its other values: ``{"image": ..., "mask": ..., "id": SampleId(7)}``."""
 
 
+@shows_settings
 class SAS(v2.Transform):
     """The SAS augmentation (:class:`sasaug.SAS`) in a ``v2.Compose``.
 
     Samples that are not transformed still become thumbnails of full size on the canvas, so that
     the output has one size. The ROI comes from the sample's first ``tv_tensors.Mask``; of masks
-    [k h w], such as instances, it is what any of them holds.
+    [k h w], such as instances, it is their union.
 
     Parameters
     ----------
     value_range : (float, float) or "sample", optional
-        What black and full scale are in float images; "sample": each image's least and greatest
-        value. Default: (0, 1). uint8 and uint16 images have their type's range.
+        Black and full scale of the images, in their own unit; "sample": each float image's least
+        and greatest value. Default: (0, 1) for floats, the type's range for integers.
     sample_seed : int, optional
-        With it the sample must hold one :class:`SampleId`, and its picture depends on the two
+        With it the sample must hold one :class:`SampleId`, and its output depends on the two
         alone, for any number of workers. Without, seeds come from torch's own generator.
+    one_hot : bool, optional
+        True: channel 0 of a mask with several channels is the background. It is not part of the
+        ROI, and it is set around the thumbnail; ``labels`` are channels. False: all channels are
+        structures. Default: as False, but a mask that looks one-hot with a background is refused.
     settings
         Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``p``, ``labels``, ...
 
@@ -70,10 +83,12 @@ class SAS(v2.Transform):
         *,
         value_range: tuple[float, float] | str | None = None,
         sample_seed: int | None = None,
+        one_hot: bool | None = None,
         **settings: Any,
     ) -> None:
         super().__init__()
-        self._recipe = Recipe(step_settings(self._step, settings), value_range, sample_seed)
+        chosen = step_settings(self._step, settings)
+        self._recipe = Recipe(chosen, value_range, sample_seed, one_hot)
 
     @property
     def settings(self) -> Any:
@@ -81,45 +96,68 @@ class SAS(v2.Transform):
         return self._recipe.settings
 
     def check_inputs(self, flat_inputs: list[Any]) -> None:
-        """Refuse what is no sample; and read its id, since make_params sees tensors alone."""
+        """Reject unsupported inputs; remember the sample's id, which make_params does not get."""
         for leaf in flat_inputs:
-            if isinstance(leaf, (PIL.Image.Image, tv_tensors.Video)):
+            if isinstance(leaf, PIL.Image.Image):
                 raise TypeError(
-                    f"the image must be a tensor [c h w], put v2.ToImage() before; got {type(leaf)}"
+                    "the image must be a tensor [c h w], got a PIL image: put v2.ToImage() before"
                 )
-        self._ids = [leaf for leaf in flat_inputs if isinstance(leaf, SampleId)]
+            if isinstance(leaf, tv_tensors.Video):
+                raise TypeError(
+                    "the image must be a tensor [c h w], got a Video: pass its frames one by one, "
+                    "tv_tensors.Image(video[k]) with tv_tensors.Mask(masks[k])"
+                )
+            if isinstance(leaf, tv_tensors.Image) and leaf.ndim != 3:
+                raise ValueError(_one_image(leaf))
+        _id.set(self._named(flat_inputs))
+
+    def _named(self, leaves: list[Any]) -> SampleId | None:
+        ids = [leaf for leaf in leaves if isinstance(leaf, SampleId)]
+        if self._recipe.sample_seed is None or len(ids) == 1:
+            return ids[0] if ids else None
+        if ids:
+            raise ValueError(f"the sample must hold one SampleId, got {len(ids)}")
+        plain = next((leaf for leaf in leaves if is_integer(leaf)), None)
+        got = "none" if plain is None else f"the plain integer {plain}: SampleId({plain})"
+        raise ValueError(
+            "sample_id must be given where sample_seed is: SampleId(epoch * len(dataset) + index) "
+            f"among the sample's values, got {got}"
+        )
 
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         masks = [leaf for leaf in flat_inputs if isinstance(leaf, tv_tensors.Mask)]
         images = [leaf for leaf in flat_inputs if _is_image(leaf)]
         if not images:
             raise ValueError("the sample must hold an image [c h w], got none")
+        if images[0].ndim != 3:
+            raise ValueError(_one_image(images[0]))
         if not masks and self._step != "thumbnail":
             raise ValueError("the sample must hold a tv_tensors.Mask, the ROI; got none")
-        if masks:
-            roi = self._recipe.roi(_planes(masks[0]))
-        else:
-            roi = torch.zeros(images[0].shape[-2:], dtype=torch.bool, device=images[0].device)
-        sample_id = self._ids[0] if len(self._ids) == 1 else None
-        return {"plan": self._recipe.plan(roi, lambda: None, sample_id), "roi": roi}
+        planes = _planes(masks[0]) if masks else None
+        image = images[0].as_subclass(torch.Tensor)
+        return {"sample": self._recipe.draw(image, planes, lambda: None, _id.get())}
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
-        plan: Plan = params["plan"]
+        sample: Sample = params["sample"]
+        plan = sample.plan
         if isinstance(inpt, tv_tensors.Mask):
-            y = follow(plan, _planes(inpt))
+            y = sample.masks(_planes(inpt))
             return tv_tensors.wrap(y.reshape(*inpt.shape[:-2], *y.shape[1:]), like=inpt)
         if isinstance(inpt, tv_tensors.BoundingBoxes):
             return _boxes(inpt, plan)
         if isinstance(inpt, _KeyPoints):
             points = _as(_moved(inpt, plan), inpt.dtype)
             return tv_tensors.wrap(points, like=inpt, canvas_size=plan.canvas)
-        x = self._recipe.image(plan, inpt.as_subclass(torch.Tensor), params["roi"])
+        x = sample.image(inpt.as_subclass(torch.Tensor))
         return tv_tensors.wrap(x, like=inpt) if isinstance(inpt, tv_tensors.Image) else x
 
     def extra_repr(self) -> str:
-        return changed(self.settings)
+        names = ("value_range", "sample_seed", "one_hot")
+        options = {name: getattr(self._recipe, name) for name in names}
+        return written(changed(self._step, self.settings, **options))
 
 
+@shows_settings
 class RandomThumbnail(SAS):
     """Step 1 alone: the image shrunk to a thumbnail of random size on a black canvas.
 
@@ -130,6 +168,7 @@ class RandomThumbnail(SAS):
     _step = "thumbnail"
 
 
+@shows_settings
 class RandomMaskedNoise(SAS):
     """Step 2 alone: one of the kinds of noise, inside the mask only.
 
@@ -147,8 +186,16 @@ def _is_image(leaf: Any) -> bool:
     return isinstance(leaf, tv_tensors.Image) or not isinstance(leaf, tv_tensors.TVTensor)
 
 
+def _one_image(image: torch.Tensor) -> str:
+    return (
+        f"the image must be one image [c h w], got shape {tuple(image.shape)}: "
+        "for batches use sasaug.torch.SAS"
+    )
+
+
 def _planes(mask: torch.Tensor) -> torch.Tensor:
-    return mask.as_subclass(torch.Tensor).reshape(-1, *mask.shape[-2:])
+    lead = mask.shape[:-2]
+    return mask.as_subclass(torch.Tensor).reshape(lead.numel(), *mask.shape[-2:])
 
 
 def _boxes(boxes: Any, plan: Plan) -> Any:
@@ -163,7 +210,7 @@ def _boxes(boxes: Any, plan: Plan) -> Any:
 
 
 def _moved(points: torch.Tensor, plan: Plan) -> torch.Tensor:
-    """Points [... 2] of (x, y), in float64."""
+    """Move points [... 2], (x, y), in float64."""
     sx, sy, dx, dy = geometry(plan)
     exact = points.as_subclass(torch.Tensor).double()
     return exact * exact.new_tensor([sx, sy]) + exact.new_tensor([dx, dy])

@@ -1,0 +1,109 @@
+"""One job: move label planes of any type, and points, as a plan moves masks.
+
+Arrays are numpy's or torch's. A mask comes as planes [k h w]: a label map has one, one-hot masks
+and instances have more. Planes may be of any type, floats included: pixels are copied as bits.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from ..calls import apply
+from ..plan import Plan
+
+
+def refuse_background(planes: Any) -> None:
+    """Raise if planes [k h w] or [n k h w] are one-hot with a channel for the background."""
+    channels = planes.shape[-3]
+    if partition(planes):
+        raise ValueError(
+            "masks must not hold the background as a channel, which would make the whole image "
+            f"the ROI; got {channels} channels, one of them set at every pixel. Say one_hot=True "
+            "if channel 0 is the background, one_hot=False if none is; or give the label map"
+        )
+
+
+def partition(planes: Any) -> bool:
+    """Return whether every pixel has exactly one of two or more planes set."""
+    if planes.shape[-3] < 2 or 0 in planes.shape:
+        return False
+    return bool(((planes != 0).sum(-3) == 1).all())
+
+
+def follow(plan: Plan, planes: Any, one_hot: bool = False) -> Any:
+    """Move planes [k h w] or [n k h w] of any type by the plan of one or n samples.
+
+    ``one_hot``: plane 0 is the background, and is set around the thumbnail.
+    """
+    *rest, channels, height, width = planes.shape
+    if channels == 0:
+        return zeros(planes, (*rest, 0, *plan.canvas), planes.dtype)
+    quiet = plan[np.repeat(np.arange(len(plan)), channels)]
+    quiet.samples["noise"], quiet.value_range = -1, None
+    bits, one = as_bits(planes), None
+    if one_hot and channels > 1 and 0 not in planes.shape:
+        one = bits.max()
+        background = bits[..., :1, :, :] ^ one
+        bits = _stacked(background, bits[..., 1:, :, :])
+    bits = bits.reshape(-1, height, width)
+    black = zeros(bits, bits.shape, "uint8")
+    moved = apply(quiet, black, bits)[1].reshape(*rest, channels, *plan.canvas)
+    if one is not None:
+        moved[..., 0, :, :] ^= one  # so that padding, which is 0, becomes background
+    return as_type(moved, planes.dtype)
+
+
+def geometry(plan: Plan, sample: int = 0) -> tuple[float, float, float, float]:
+    """Return (sx, sy, dx, dy): a point (x, y) of a sample moves to (sx * x + dx, sy * y + dy).
+
+    Coordinates start at the image's edge, so the first pixel's centre is (0.5, 0.5).
+    """
+    x, y, width, height = (int(v) for v in plan.samples[sample]["window"])
+    to_x, to_y, to_width, to_height = (int(v) for v in plan.samples[sample]["thumbnail"])
+    sx, sy = to_width / max(width, 1), to_height / max(height, 1)
+    return sx, sy, to_x - sx * x, to_y - sy * y
+
+
+def undone(plan: Plan, size: tuple[int, int]) -> Plan:
+    """Return the plan that moves thumbnails back into images of ``size`` (h, w).
+
+    It restores geometry only: noise stays.
+    """
+    samples = plan.samples.copy()
+    samples["window"], samples["thumbnail"] = plan.samples["thumbnail"], plan.samples["window"]
+    samples["noise"] = -1
+    return replace(plan, samples=samples, canvas=size, value_range=None)
+
+
+def is_floating(array: Any) -> bool:
+    return "float" in str(array.dtype)
+
+
+def as_bits(array: Any) -> Any:
+    """Return floats as integers of their size, and anything else as it is."""
+    return array.view(_dtype(array, f"int{8 * array.itemsize}")) if is_floating(array) else array
+
+
+def _stacked(first: Any, rest: Any) -> Any:
+    if isinstance(first, np.ndarray):
+        return np.concatenate([first, rest], -3)
+    return sys.modules["torch"].cat([first, rest], -3)
+
+
+def as_type(bits: Any, dtype: Any) -> Any:
+    return bits if bits.dtype == dtype else bits.view(dtype)
+
+
+def zeros(like: Any, shape: Any, dtype: Any) -> Any:
+    dtype = _dtype(like, dtype) if isinstance(dtype, str) else dtype
+    if isinstance(like, np.ndarray):
+        return np.zeros(shape, dtype)
+    return like.new_zeros(tuple(shape), dtype=dtype)
+
+
+def _dtype(array: Any, name: str) -> Any:
+    return np.dtype(name) if isinstance(array, np.ndarray) else getattr(sys.modules["torch"], name)

@@ -1,0 +1,87 @@
+"""One job: the settings that an adapter's class takes, and how they are shown."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import fields
+from typing import Any, TypeVar
+
+from ..settings import SAS
+
+#: For each step: the settings it does not take, with fixed values, and its own defaults.
+STEPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "jax": ({}, {}),  # whole SAS, on arrays of either layout
+    "sas": ({"channels": None}, {}),
+    "thumbnail": (
+        {
+            "channels": None, "noise": None, "labels": None, "per_channel": False,
+            "salt_vs_pepper": 0.5, "small_fraction": 0.03, "apply_to": "all", "check_values": None,
+        },
+        {"p": 1.0},
+    ),
+    "noise": (
+        {
+            "channels": None, "canvas": None, "thumbnail": None, "position": "center",
+            "antialias": False, "small_fraction": 0.03, "apply_to": "all",
+        },
+        {"p": 1.0},
+    ),
+}  # fmt: skip
+
+Class = TypeVar("Class", bound=type)
+
+
+def step_settings(step: str, given: dict[str, Any], probability: str = "p") -> SAS:
+    """Return the settings of whole SAS ("sas") or of one step ("thumbnail", "noise") alone.
+
+    ``probability`` is the host's name for the setting ``p``, for messages.
+    """
+    fixed, defaults = STEPS[step]
+    allowed = _allowed(step)
+    for name in given:
+        if name not in allowed:
+            shown = [probability if setting == "p" else setting for setting in allowed]
+            raise TypeError(f"settings must be of {shown}, got {name!r}")
+    return SAS(**{**defaults, **given, **fixed})
+
+
+def shows_settings(adapter: Class) -> Class:
+    """List the settings by name in the signature of a class that takes ``**settings``."""
+    step = adapter._step  # type: ignore[attr-defined]
+    own = list(inspect.signature(adapter.__init__).parameters.values())[1:]  # type: ignore[misc]
+    parameters = [
+        p.replace(default=_default(step, "p")) if p.name in ("p", "prob") else p
+        for p in own
+        if p.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    taken = {"p" if p.name == "prob" else p.name for p in parameters}
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=_default(step, name))
+        for name in _allowed(step)
+        if name not in taken
+    ]
+    adapter.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return adapter
+
+
+def changed(step: str, settings: SAS, **options: Any) -> dict[str, Any]:
+    """Return the arguments that differ from their defaults; None is the default of an option."""
+    defaults = step_settings(step, {})
+    given = {
+        name: getattr(settings, name)
+        for name in _allowed(step)
+        if getattr(settings, name) != getattr(defaults, name)
+    }
+    return given | {name: value for name, value in options.items() if value is not None}
+
+
+def written(arguments: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value!r}" for name, value in arguments.items())
+
+
+def _default(step: str, name: str) -> Any:
+    return STEPS[step][1].get(name, getattr(SAS, name))
+
+
+def _allowed(step: str) -> list[str]:
+    return [setting.name for setting in fields(SAS) if setting.name not in STEPS[step][0]]
