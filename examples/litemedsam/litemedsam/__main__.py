@@ -18,8 +18,10 @@ from litemedsam.data.batches import MODES, Augment, Batches, Cases, Loaders
 from litemedsam.data.cases import read_manifest, split
 from litemedsam.data.layouts import LAYOUTS
 from litemedsam.data.prepare import prepare as prepare_folder
-from litemedsam.model import CONFIGS, LiteMedSAM, load_weights
+from litemedsam.model import CONFIGS, Lite0, LiteMedSAM, load_weights
+from litemedsam.model import build as build_model
 from litemedsam.report import report
+from litemedsam.study import study as run_study
 
 app = typer.Typer(
     help="Fine-tune LiteMedSAM with SAS, as in arXiv 2503.05916.",
@@ -156,6 +158,22 @@ def figures(
 
 
 @app.command()
+def study(
+    plan: Annotated[Path, typer.Argument(help="A TOML file, such as docs/study/plan.toml.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the prepared data sets.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for bases and results; resumed if it is there.")
+    ] = None,
+    collect: Annotated[
+        bool, typer.Option("--collect", help="Make no run: add the finished ones to the tables.")
+    ] = False,
+    most: Annotated[int | None, typer.Option(help="Stop after so many runs.")] = None,
+) -> None:
+    """Make a plan's runs, resumably; their tables and page lie beside the plan."""
+    run_study(plan, data, out, make=not collect, most=most)
+
+
+@app.command()
 def demo(
     out: Annotated[Path, typer.Argument(help="A new folder.")] = Path("demo"),
     data: Annotated[
@@ -171,10 +189,11 @@ def demo(
 # ---- parts ---------------------------------------------------------------------------------
 
 
-def build(config: str) -> LiteMedSAM:
-    if config not in CONFIGS:
-        raise typer.BadParameter(f"config must be one of {', '.join(CONFIGS)}, got {config!r}")
-    return LiteMedSAM(CONFIGS[config])
+def build(config: str) -> LiteMedSAM | Lite0:
+    try:
+        return build_model(config)
+    except (ValueError, ModuleNotFoundError) as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def some(cases: list[Any], most: int) -> list[Any]:
@@ -195,7 +214,7 @@ def split_folders(
     return fitting, held_out
 
 
-def load_run(run: Path, config: str, device: str) -> tuple[LiteMedSAM, int]:
+def load_run(run: Path, config: str, device: str) -> tuple[LiteMedSAM | Lite0, int]:
     """A trained model in evaluation mode, and the side of its input."""
     path = run / "best.pt" if run.is_dir() else run
     content = torch.load(path, map_location="cpu", weights_only=True)

@@ -33,7 +33,10 @@ class Model(Protocol):
     def decode(
         self, embedding: Tensor, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Logits [b 1 s s] and expected IoU [b 1], from points, boxes [b 4] or both."""
+        """Logits [b 1 s s] and expected IoU [b 1], from points, boxes [b 4] or both.
+
+        A model whose ``takes_previous_mask`` is true is also given ``masks``, its last logits.
+        """
 
 
 class Case(Protocol):
@@ -110,11 +113,14 @@ def interact(
         yield Step(logits[:, 0] > 0, xy, labels)
         return
     prediction = torch.zeros_like(masks)
+    feedback: dict[str, Tensor] = {}
     how = {"rule": rule, "generator": generator, "border_is_boundary": border_is_boundary}
     for _ in range(clicks):
         place, label = next_click(masks, prediction, **how)
         xy, labels = torch.cat([xy, place[:, None]], 1), torch.cat([labels, label[:, None]], 1)
-        logits, _ = model.decode(embedding, points=(xy, labels), boxes=None)
+        logits, _ = model.decode(embedding, points=(xy, labels), boxes=None, **feedback)
+        if getattr(model, "takes_previous_mask", False):
+            feedback = {"masks": logits}
         # a user who finds nothing wrong does not click, and keeps what is there
         finished = (label == -1)[:, None, None]
         prediction = torch.where(finished, prediction, logits[:, 0] > 0)

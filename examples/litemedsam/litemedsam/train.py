@@ -86,8 +86,7 @@ class Prompted(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Loss, the mean over the clicks, and the last prediction [b 1 h w] as logits."""
         target = masks[:, None].float()
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.recipe.freeze_encoder):
-            embedding = self.model.encode(images)
+        embedding = self.model.encode(images)
         if self.recipe.prompt == "box":
             boxes = self.shifted(bounding_box(masks.bool()), masks.shape[-1], generator)
             logits, _ = self.model.decode(embedding, boxes=boxes)
@@ -96,6 +95,7 @@ class Prompted(nn.Module):
         xys: list[Tensor] = []
         labels: list[Tensor] = []
         prediction = None
+        feedback: dict[str, Tensor] = {}
         for _ in range(self.recipe.clicks):
             xy, label = next_click(
                 masks.bool(), prediction, rule=self.recipe.rule, generator=generator
@@ -103,9 +103,11 @@ class Prompted(nn.Module):
             xys.append(xy)
             labels.append(label)
             points = torch.stack(xys, 1), torch.stack(labels, 1)
-            logits, _ = self.model.decode(embedding, points=points)
+            logits, _ = self.model.decode(embedding, points=points, **feedback)
             losses.append(self.loss(logits.float(), target))
             prediction = logits.detach()[:, 0] > 0
+            if getattr(self.model, "takes_previous_mask", False):
+                feedback = {"masks": logits.detach()}
         return torch.stack(losses).mean(), logits
 
     def shifted(self, boxes: Tensor, size: int, generator: torch.Generator) -> Tensor:

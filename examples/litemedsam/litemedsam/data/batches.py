@@ -151,6 +151,8 @@ class Augment:
         or ranges by kind: ``{"speckle": (0.05, 0.25)}``.
     p : float
         Probability [0, 1] that a picture whose structure is not small (3 %) is transformed.
+    apply_to : {"large", "all"}
+        "all" transforms pictures of small structures too.
     position : {"center", "random", "top_left"}
         Where a thumbnail lies on the canvas.
     seed : int
@@ -164,6 +166,7 @@ class Augment:
         scale: tuple[float, float] = (0.25, 1.0),
         strength: float | Mapping[str, tuple[float, float]] = 1.0,
         p: float = 0.5,
+        apply_to: str = "large",
         position: str = "center",
         seed: int = 0,
     ) -> None:
@@ -177,6 +180,7 @@ class Augment:
             position=position if resized else "top_left",
             noise=ranges(strength) if mode in ("noise", "both") else None,
             p=0.0 if mode == "none" else p,
+            apply_to=apply_to,
         )
 
     def __repr__(self) -> str:
