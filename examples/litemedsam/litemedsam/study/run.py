@@ -123,14 +123,7 @@ def rate(step: int, steps: int, warm_up: float) -> float:
 
 def merged(root: Path, plan: Plan, names: tuple[str, ...]) -> Samples:
     """Return the samples of several data, one after the other."""
-    parts = [load(root, plan.data[name]) for name in names]
-    if len(parts) == 1:
-        return parts[0]
-    result = Samples([])
-    for part in parts:
-        result.cases += part.cases
-        result.tensors += part.tensors
-    return result
+    return Samples.joined([load(root, plan.data[name]) for name in names])
 
 
 def test(model: nn.Module, name: str, samples: Samples, setting: Setting) -> list[CaseScore]:

@@ -30,6 +30,14 @@ class Samples:
         images = Cases(self.cases)
         self.tensors = [images[k][:2] for k in range(len(cases))]
 
+    @classmethod
+    def joined(cls, parts: Sequence[Samples]) -> Samples:
+        """Return the samples of all parts, one after the other."""
+        result = cls.__new__(cls)
+        result.cases = [case for part in parts for case in part.cases]
+        result.tensors = [tensors for part in parts for tensors in part.tensors]
+        return result
+
     def __len__(self) -> int:
         return len(self.cases)
 
