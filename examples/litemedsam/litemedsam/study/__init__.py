@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from .page import write_page
 from .plan import read_plan
 from .queue import Queue
 from .tables import collect, read_entries
@@ -34,9 +35,11 @@ def study(
     if out is not None and make:
         if root is None:
             raise ValueError("data must be the folder of the prepared data sets, got none")
-        # the same bits on a machine with any number of cores; a second process is faster than threads
+        # the same bits on any number of cores; a second process is faster than a second thread
         torch.set_num_threads(1)
         torch.set_flush_denormal(True)
         Queue(plan, root, out, tables, say=lambda line: print(line, flush=True)).work(most)
     entries = read_entries(tables) if out is None else collect(out, tables)
-    print(f"{len(entries)} runs in {tables}")
+    page = tables / "README.md"
+    write_page(plan, entries, page)
+    print(f"{page}: {len(entries)} runs")

@@ -7,11 +7,16 @@ training images), and ``blocks``, which cross them: the runs, in the order in wh
 
 from __future__ import annotations
 
-import tomllib
+import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 #: The regime whose runs start from the encoder's ImageNet weights and a new decoder.
 NO_BASE = "none"
@@ -115,11 +120,20 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Figure:
+    """Which setting and arms the page's figure shows."""
+
+    setting: str
+    arms: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """All of a plan; ``runs()`` lists its runs in their order, each once."""
 
     path: Path
     reference: str
+    figure: Figure
     data: Mapping[str, Data]
     bases: Mapping[str, Setting]
     settings: Mapping[str, Setting]
@@ -155,12 +169,13 @@ def read_plan(path: Path | str) -> Plan:
 
 
 def _plan(path: Path, content: Mapping[str, Any]) -> Plan:
-    known = {"reference", "data", "bases", "settings", "regimes", "arms", "blocks"}
+    known = {"reference", "figure", "data", "bases", "settings", "regimes", "arms", "blocks"}
     if content.keys() - known:
         raise ValueError(f"has unknown keys {sorted(content.keys() - known)}; known are {known}")
     plan = Plan(
         path,
         content["reference"],
+        Figure(content["figure"]["setting"], tuple(content["figure"]["arms"])),
         _each(content, "data", Data),
         _each(content, "bases", Setting),
         _each(content, "settings", Setting),
@@ -174,10 +189,11 @@ def _plan(path: Path, content: Mapping[str, Any]) -> Plan:
     for regime, base in plan.regimes.items():
         _must_be_in(base, {NO_BASE: None, **plan.bases}, f"regimes.{regime}", "bases")
     _must_be_in(plan.reference, plan.arms, "reference", "arms")
+    _must_be_in(plan.figure.setting, plan.settings, "figure", "settings")
+    for arm in plan.figure.arms:
+        _must_be_in(arm, plan.arms, "figure", "arms")
     blocks = {block["name"]: tuple(_cross(plan, block)) for block in content["blocks"]}
-    return Plan(
-        path, plan.reference, plan.data, plan.bases, plan.settings, plan.regimes, plan.arms, blocks
-    )
+    return replace(plan, blocks=blocks)
 
 
 def _cross(plan: Plan, block: Mapping[str, Any]) -> Iterator[Run]:

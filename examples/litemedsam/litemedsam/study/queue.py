@@ -8,20 +8,18 @@ processes may work on one folder: each holds a lock on what it makes, which ends
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from . import run as runs
 from .plan import NO_BASE, Plan, Run
-from .tables import Entry, read_entry, read_entries, write_entry
+from .tables import Entry, read_entries, write_entry
 
 Say = Callable[[str], None]
 
