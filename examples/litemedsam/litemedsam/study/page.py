@@ -130,6 +130,7 @@ def effects_figure(plan: Plan, found: Sequence[Effect]) -> Figure:
                 _points(ax, k, len(drawn), arm, chosen)
             ax.set_xscale("log")
             rates = sorted({e.cell.learning_rate for e in shown})
+            ax.set_xlim(rates[0] / 1.6, rates[-1] * 1.6)
             ax.set_xticks(rates)
             ax.xaxis.set_major_formatter(ScalarFormatter())
             ax.xaxis.set_minor_formatter(NullFormatter())

@@ -1,8 +1,9 @@
 """One job: read a plan of runs from a TOML file.
 
-A plan has named ``data`` (which cases of a prepared folder), ``bases`` (how the weights to start from
-are made), ``settings`` (how to fine-tune, and on which cases to test), ``arms`` (what is done to the
-training images), and ``blocks``, which cross them: the runs, in the order in which they are made.
+A plan has named ``data`` (which cases of a prepared folder), ``bases`` (how the weights to start
+from are made), ``settings`` (how to fine-tune, and on which cases to test), ``arms`` (what is done
+to the training images), and ``blocks``, which cross them: the runs, in the order in which they are
+made.
 """
 
 from __future__ import annotations
@@ -197,7 +198,7 @@ def _plan(path: Path, content: Mapping[str, Any]) -> Plan:
 
 
 def _cross(plan: Plan, block: Mapping[str, Any]) -> Iterator[Run]:
-    """Runs of a block: its seeds outermost, so that one cut off has all its cells, of fewer seeds."""
+    """Runs of a block, its seeds outermost: a block cut off has all its cells, with fewer seeds."""
     where = f"block {block['name']!r}"
     for seed in block["seeds"]:
         for cells in block["cells"]:

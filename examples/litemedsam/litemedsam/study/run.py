@@ -63,7 +63,7 @@ def make_run(plan: Plan, run: Run, model: nn.Module, root: Path) -> list[CaseSco
     scores = []
     for name in setting.test:
         samples = load(root, plan.data[name])
-        scores += test(model, name, samples, setting)
+        scores += score_cases(model, name, samples, setting)
     return scores
 
 
@@ -97,7 +97,8 @@ def fit(
     dialogues = [
         Prompted(model, Recipe(clicks=setting.clicks, prompt=prompt)) for prompt in setting.prompts
     ]
-    model.image_encoder.freeze(setting.frozen_stages)
+    if setting.frozen_stages:
+        model.image_encoder.freeze(setting.frozen_stages)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(trained, peak, weight_decay=Recipe.weight_decay)
     generator = torch.Generator().manual_seed(seed)
@@ -126,7 +127,7 @@ def merged(root: Path, plan: Plan, names: tuple[str, ...]) -> Samples:
     return Samples.joined([load(root, plan.data[name]) for name in names])
 
 
-def test(model: nn.Module, name: str, samples: Samples, setting: Setting) -> list[CaseScore]:
+def score_cases(model: nn.Module, name: str, samples: Samples, setting: Setting) -> list[CaseScore]:
     """Score every case after each click, each click at the deepest error."""
     augment = Augment("none", canvas=CONFIGS[setting.config].image_size)
     model.eval()

@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+import sasaug
+
 from ..data.batches import Augment, Batch, Cases, Sample, min_max
 from ..data.cases import SMALL, Case, read_manifest, split
 from .plan import Arm, Data
@@ -118,12 +120,10 @@ class Stream:
             "canvas": canvas, "scale": arm.scale, "strength": arm.strength, "p": arm.p,
             "apply_to": arm.apply_to, "seed": seed,
         }  # fmt: skip
+        if arm.grain > 1 and arm.sas not in ("noise", "both"):
+            raise ValueError(f"grain must be 1 where there is no noise, got {arm.grain}")
         self.augment = Augment(arm.sas, **how)
-        self.quiet = None
-        if arm.grain > 1:
-            if arm.sas not in ("noise", "both"):
-                raise ValueError(f"grain must be 1 without noise, got {arm.grain}")
-            self.quiet = Augment(arm.sas, **{**how, "strength": 0.0})
+        self.clean = Augment(arm.sas, **{**how, "strength": 0.0}) if arm.grain > 1 else None
         self.arm, self.seed = arm, seed
         rehearsed = round(batch_size * arm.rehearsal) if rehearsal else 0
         if arm.rehearsal and not rehearsed:
@@ -142,23 +142,23 @@ class Stream:
 
     def collate(self, samples: list[Sample]) -> Batch:
         """Augment and put together, with grain if the arm asks for it."""
-        batch = self.augment.collate(samples)
-        if self.quiet is None:
-            return batch
-        clean = self.quiet.collate(samples).images
-        noise = grained(batch.images - clean, self.arm.grain)
-        plan = self.quiet.plan([mask for _, mask, _ in samples], batch.ids.tolist())
-        images = (clean + noise * batch.masks[:, None]).clamp(0, 1)
-        return Batch(min_max(images, plan.samples["thumbnail"]), batch.masks, batch.ids)
+        if self.clean is None:
+            return self.augment.collate(samples)
+        images, masks, ids = (list(part) for part in zip(*samples, strict=True))
+        plan, clean_plan = self.augment.plan(masks, ids), self.clean.plan(masks, ids)
+        noisy, target = sasaug.apply(plan, images, masks, dtype=torch.float32)
+        clean, _ = sasaug.apply(clean_plan, images, masks, dtype=torch.float32)
+        grain = grained(noisy - clean, self.arm.grain) * (target[:, None] > 0)
+        x = min_max((clean + grain).clamp(0, 1), plan.samples["thumbnail"])
+        return Batch(x.expand(-1, 3, -1, -1).contiguous(), target, torch.tensor(ids))
 
 
 def grained(noise: Tensor, grain: int) -> Tensor:
-    """Smooth noise [b c h w] over ``grain`` pixels a side, and give it its deviation back."""
+    """Smooth noise [b c h w] over ``grain`` pixels a side, and give it its root mean square back."""
     smooth = torch.nn.functional.avg_pool2d(noise, grain, 1, grain // 2)
     smooth = smooth[..., : noise.shape[2], : noise.shape[3]]
-    kept = smooth.flatten(1).std(1).clamp(min=1e-12)
-    factor = noise.flatten(1).std(1) / kept
-    return smooth * factor[:, None, None, None]
+    before, after = (each.square().mean((1, 2, 3), keepdim=True).sqrt() for each in (noise, smooth))
+    return smooth * (before / after.clamp(min=1e-12))
 
 
 def usual(sample: Sample, seed: int) -> Sample:
