@@ -154,7 +154,7 @@ class Stream:
 
 
 def grained(noise: Tensor, grain: int) -> Tensor:
-    """Smooth noise [b c h w] over ``grain`` pixels a side, and give it its root mean square back."""
+    """Smooth noise [b c h w] over ``grain`` pixels a side; its root mean square stays."""
     smooth = torch.nn.functional.avg_pool2d(noise, grain, 1, grain // 2)
     smooth = smooth[..., : noise.shape[2], : noise.shape[3]]
     before, after = (each.square().mean((1, 2, 3), keepdim=True).sqrt() for each in (noise, smooth))
