@@ -40,7 +40,7 @@ class Model(Protocol):
 
 
 class Case(Protocol):
-    """What is read of a ``data.Case``; area and small are of the original picture."""
+    """What is read of a ``data.Case``; area and small are of the original image."""
 
     name: str
     group: str
@@ -55,7 +55,7 @@ Batch = tuple[Tensor, Tensor, Sequence[Case]]
 class Row:
     """One case after so many clicks, or after its box (0 clicks).
 
-    Area is a share [0, 1] of the original picture; tolerance, of NSD, is in pixels of the canvas;
+    Area is a share [0, 1] of the original image; tolerance, of NSD, is in pixels of the canvas;
     Dice and NSD are in [0, 1].
     """
 
@@ -230,7 +230,7 @@ def evaluate_run(
     """Evaluate one run on several test sets: one CSV file each, ``<test set>_<prompt>.csv``.
 
     A file appears only when it is complete; one that exists is kept unless ``force``, so that a run
-    that was cut off goes on where it stopped. A folder belongs to one model.
+    that was cut off is resumed where it stopped. A folder belongs to one model.
 
     Parameters
     ----------
@@ -312,7 +312,9 @@ def read_rows(path: str | Path) -> list[Row]:
         with open(file, newline="", encoding="utf-8") as lines:
             reader = csv.DictReader(lines)
             if reader.fieldnames != [field.name for field in fields(Row)]:
-                raise ValueError(f"{file} is no table of this evaluation: {reader.fieldnames}")
+                raise ValueError(
+                    f"{file} must be a table of this evaluation, got columns {reader.fieldnames}"
+                )
             rows += [_row(record) for record in reader]
     if not rows:
         raise FileNotFoundError(f"no results in {path}: evaluate this run first")

@@ -1,6 +1,6 @@
 """One job: fine-tune a model with clicks or boxes, and keep what a resumed run needs.
 
-Lightning Fabric moves it to GPUs, precisions and machines. The pictures do not depend on how many
+Lightning Fabric moves it to GPUs, precisions and machines. The images do not depend on how many
 ranks there are: a sample id names each, and every rank takes its share of the epoch's ids.
 """
 
@@ -48,6 +48,8 @@ class Recipe:
             raise ValueError(f'prompt must be "click" or "box", got {self.prompt!r}')
         if self.rule not in RULES:
             raise ValueError(f"rule must be one of {RULES}, got {self.rule!r}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate must be a finite number > 0, got {self.learning_rate}")
         for name in ("epochs", "batch_size", "patience", "clicks"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -154,7 +156,7 @@ def train(
     """Train until the validation loss has not improved for ``recipe.patience`` epochs.
 
     ``out`` gets ``best.pt`` (the weights of the best validation Dice), ``last.pt`` (all that
-    ``resume=True`` needs to go on to the same losses), ``log.csv`` and TensorBoard's files.
+    ``resume=True`` needs to reach the same losses), ``log.csv`` and TensorBoard's files.
 
     Raises
     ------

@@ -84,7 +84,7 @@ class Arm:
     ----------
     sas : mode of ``data.batches.Augment``; scale, strength, p and apply_to are its parameters
     usual : flips, rotation, scale and gamma before it
-    grain : side, in pixels of the canvas, of the patches in which noise is alike; 1: none
+    grain : side, in pixels of the canvas, over which noise is smoothed; 1: not at all
     rehearsal : share [0, 1] of each batch that comes from the setting's ``rehearsal``
     """
 
