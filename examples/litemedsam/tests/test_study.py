@@ -205,10 +205,13 @@ def test_a_plan_that_is_not_there(tmp_path):
 
 def test_seeds_are_outermost_and_runs_come_once(tmp_path):
     blocks = TINY.split("[[blocks]]")[1].replace("[0]", "[0, 1]")
-    text = TINY + "[[blocks]]" + blocks.replace('"axis"', '"more"')
+    cells = blocks.split("[[blocks.cells]]")[1].replace("1e-3", "1e-4")
+    text = f"""{TINY}[[blocks]]{blocks.replace('"axis"', '"more"')}[[blocks.cells]]{cells}"""
     found = read_plan(write_plan(tmp_path, text)).runs()
-    assert [run.seed for run in found] == [0] * 4 + [1] * 4
-    assert len({run.name for run in found}) == 8
+    # the first block's four runs come again in the second, whose seed 1 is last
+    assert [run.seed for run in found] == [0] * 8 + [1] * 8
+    assert [run.learning_rate for run in found] == ([1e-3] * 4 + [1e-4] * 4) * 2
+    assert len({run.name for run in found}) == 16
     assert [run.arm for run in found[:2]] == ["none", "sas"]
 
 
