@@ -135,8 +135,9 @@ def op_samples():
     )
     yield (
         torch.ops.sasaug.noise.default,
-        (images, masks, "speckle", torch.tensor(0.1), 5, None, None, [1], True, 0.5, torch.float16),
-    )
+        (images, masks, "speckle", torch.tensor(0.1), 5, None, None, [1], True, 0.5,
+         [10.0, 200.0], None, torch.float16),
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("sample", range(6))

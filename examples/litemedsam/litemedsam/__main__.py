@@ -1,9 +1,10 @@
-"""One job: the commands: prepare, train, evaluate, figures, demo."""
+"""One job: the commands: prepare, train, evaluate, figures, study, demo."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,30 +19,64 @@ from litemedsam.data.batches import MODES, Augment, Batches, Cases, Loaders
 from litemedsam.data.cases import read_manifest, split
 from litemedsam.data.layouts import LAYOUTS
 from litemedsam.data.prepare import prepare as prepare_folder
-from litemedsam.model import CONFIGS, LiteMedSAM, load_weights
+from litemedsam.model import CONFIGS, Lite0, LiteMedSAM, build, load_weights
 from litemedsam.report import report
+from litemedsam.study import study as run_study
 
 app = typer.Typer(
     help="Fine-tune LiteMedSAM with SAS, as in arXiv 2503.05916.",
     no_args_is_help=True,
-    pretty_exceptions_show_locals=False,
+    rich_markup_mode=None,  # plain text: errors are lines, not boxes
+    pretty_exceptions_enable=False,
 )
 
-Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
-Workers = Annotated[int, typer.Option(help="Processes that read and augment.")]
+
+def command(function: Callable[..., None]) -> Callable[..., None]:
+    """Make a command of a function; what a user got wrong is one line, not a traceback."""
+
+    @wraps(function)
+    def inner(*arguments: Any, **options: Any) -> None:
+        try:
+            function(*arguments, **options)
+        # our own checks raise these; a fault of the program is another kind, with its traceback
+        except (ValueError, OSError, ModuleNotFoundError) as error:
+            message = " ".join(str(error).split())
+            typer.echo(f"litemedsam {function.__name__}: {message}", err=True)
+            raise typer.Exit(2) from error
+
+    app.command()(inner)
+    return function
 
 
-@app.command()
+GroupBy = Annotated[
+    str,
+    typer.Option(
+        help="group or image: what stays on one side of a split. image ignores the "
+        "manifest's groups, where these are classes rather than patients."
+    ),
+]
+Most = Annotated[int, typer.Option(min=0, help="Use so many of each, spread evenly; 0: all.")]
+Seed = Annotated[int, typer.Option(help="Seed of everything that is drawn.")]
+Workers = Annotated[int, typer.Option(min=0, help="Processes that read and augment.")]
+
+
+@command
 def prepare(
-    source: Annotated[Path, typer.Argument(help="A published data set's folder, or DICOM files.")],
+    source: Annotated[Path, typer.Argument(help="A data set's folder.")],
     out: Annotated[Path, typer.Argument(help="A new folder.")],
-    layout: Annotated[str, typer.Option(help=f"auto, {', '.join(LAYOUTS)}.")] = "auto",
+    layout: Annotated[
+        str,
+        typer.Option(
+            help=f"auto, {', '.join(LAYOUTS)}. pairs: images/ and masks/ with equal file names, "
+            "the images also DICOM; plain: a manifest.csv with the columns image and mask."
+        ),
+    ] = "auto",
 ) -> None:
     """Bring a data set into one form: images/, masks/, manifest.csv, longest side 256."""
     prepare_folder(source, layout, out)
 
 
-@app.command()
+@command
 def train(
     data: Annotated[list[Path], typer.Argument(help="Prepared folders.")],
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
@@ -51,19 +86,23 @@ def train(
         typer.Option(help="lite_medsam.pth, mobile_sam.pt or a run's best.pt."),
     ] = None,
     sas: Annotated[str, typer.Option(help=f"{', '.join(MODES)}.")] = "both",
-    scale: Annotated[tuple[float, float], typer.Option(help="Thumbnail's side, shares.")] = (
+    scale: Annotated[
+        tuple[float, float],
+        typer.Option(
+            help="Longer side of a thumbnail, from and to, as shares of the largest that fits."
+        ),
+    ] = (
         0.25,
         1.0,
     ),
     strength: Annotated[float, typer.Option(help="Factor on the default noise.")] = 1.0,
-    p: Annotated[float, typer.Option(help="Probability that SAS transforms a picture.")] = 0.5,
+    p: Annotated[float, typer.Option(help="Probability that SAS transforms an image.")] = 0.5,
     gpu_augment: Annotated[
         bool, typer.Option("--gpu-augment", help="Augment after the copy, on the GPU.")
     ] = False,
-    validation: Annotated[float, typer.Option(help="Share of the patients to validate on.")] = 0.2,
-    most_cases: Annotated[
-        int, typer.Option(help="Use so many of each, spread evenly; 0: all.")
-    ] = 0,
+    validation: Annotated[float, typer.Option(help="Share of the cases to validate on.")] = 0.2,
+    group_by: GroupBy = "group",
+    most_cases: Most = 0,
     epochs: int = training.Recipe.epochs,
     batch_size: Annotated[int, typer.Option(help="Over all ranks.")] = training.Recipe.batch_size,
     learning_rate: float = training.Recipe.learning_rate,
@@ -80,7 +119,9 @@ def train(
     nodes: int = 1,
     workers: Workers = 2,
     seed: Seed = 0,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where a run stopped.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Resume a run where it stopped.")
+    ] = False,
 ) -> None:
     """Fine-tune with clicks or boxes; the best weights by validation Dice are kept."""
     recipe = training.Recipe(
@@ -90,14 +131,14 @@ def train(
     )  # fmt: skip
     ranks = devices * nodes
     if batch_size % ranks:
-        raise typer.BadParameter(f"batch-size must be a multiple of {ranks} ranks")
+        raise ValueError(f"batch-size must be a multiple of the {ranks} ranks, got {batch_size}")
     fabric = training.engine(precision, accelerator, devices, nodes)
     fabric.seed_everything(seed, verbose=False)
     model = build(config)
     if weights is not None:
         fabric.print(load_weights(model, weights))
     size = CONFIGS[config].image_size
-    fitting, held_out = split_folders(data, validation, seed, most_cases)
+    fitting, held_out = split_folders(data, validation, seed, most_cases, group_by)
     augment = Augment(sas, canvas=size, scale=scale, strength=strength, p=p, seed=seed)
     loaders = Loaders(
         fitting, held_out, augment,
@@ -111,22 +152,24 @@ def train(
     training.train(model, loaders, out, recipe, fabric=fabric, resume=resume, describe=describe)
 
 
-@app.command()
+@command
 def evaluate(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")],
     data: Annotated[list[Path], typer.Argument(help="Prepared folders, the test sets.")],
     out: Annotated[Path, typer.Option(help="Folder for this run's CSV files.")],
-    config: Annotated[str, typer.Option(help="Of a checkpoint that does not say.")] = "full",
+    config: Annotated[
+        str, typer.Option(help="Configuration of a checkpoint that does not name its own.")
+    ] = "full",
     clicks: int = 8,
     rule: Annotated[str, typer.Option(help=f"{', '.join(RULES)}.")] = "deepest",
     prompt: Annotated[str, typer.Option(help="click or box.")] = "click",
-    tolerance: Annotated[float, typer.Option(help="Of NSD, in pixels of the canvas.")] = 2.0,
+    tolerance: Annotated[
+        float, typer.Option(help="Tolerance of NSD, in pixels of the canvas.")
+    ] = 2.0,
     device: str = "auto",
     batch_size: int = 8,
     workers: Workers = 2,
-    most_cases: Annotated[
-        int, typer.Option(help="Use so many of each, spread evenly; 0: all.")
-    ] = 0,
+    most_cases: Most = 0,
     seed: Seed = 0,
     force: Annotated[bool, typer.Option("--force", help="Evaluate again what is there.")] = False,
 ) -> None:
@@ -144,7 +187,7 @@ def evaluate(
     )  # fmt: skip
 
 
-@app.command()
+@command
 def figures(
     runs: Annotated[list[str], typer.Argument(help="NAME=FOLDER of evaluated runs; first SAS.")],
     out: Annotated[Path, typer.Option(help="Folder for tables and figures.")],
@@ -155,7 +198,23 @@ def figures(
     typer.echo(report({name: Path(folder) for name, folder in named.items()}, out, note=note))
 
 
-@app.command()
+@command
+def study(
+    plan: Annotated[Path, typer.Argument(help="A TOML file, such as docs/study/plan.toml.")],
+    data: Annotated[Path | None, typer.Option(help="Folder of the prepared data sets.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for bases and results; resumed if it is there.")
+    ] = None,
+    collect: Annotated[
+        bool, typer.Option("--collect", help="Make no run: add the finished ones to the tables.")
+    ] = False,
+    most: Annotated[int | None, typer.Option(help="Stop after so many runs.")] = None,
+) -> None:
+    """Make a plan's runs, resumably; their tables and page lie beside the plan."""
+    run_study(plan, data, out, make=not collect, most=most)
+
+
+@command
 def demo(
     out: Annotated[Path, typer.Argument(help="A new folder.")] = Path("demo"),
     data: Annotated[
@@ -164,17 +223,11 @@ def demo(
     ] = None,
     seed: Seed = 0,
 ) -> None:
-    """All of it, small: prepare, train with and without SAS, evaluate, tables, figures."""
+    """Run the whole experiment in small, from prepared images to tables and figures."""
     demonstration.run(out, data, seed)
 
 
 # ---- parts ---------------------------------------------------------------------------------
-
-
-def build(config: str) -> LiteMedSAM:
-    if config not in CONFIGS:
-        raise typer.BadParameter(f"config must be one of {', '.join(CONFIGS)}, got {config!r}")
-    return LiteMedSAM(CONFIGS[config])
 
 
 def some(cases: list[Any], most: int) -> list[Any]:
@@ -183,21 +236,31 @@ def some(cases: list[Any], most: int) -> list[Any]:
 
 
 def split_folders(
-    folders: list[Path], validation: float, seed: int, most: int
+    folders: list[Path], validation: float, seed: int, most: int, group_by: str = "group"
 ) -> tuple[list[Any], list[Any]]:
     """Cases to train on and to validate on, no patient in both."""
     fitting: list[Any] = []
     held_out: list[Any] = []
     for folder in folders:
-        parts = split(some(read_manifest(folder), most), (1 - validation, validation), seed)
+        parts = split(
+            some(read_manifest(folder, group_by), most), (1 - validation, validation), seed
+        )
         fitting += parts[0]
         held_out += parts[1]
     return fitting, held_out
 
 
-def load_run(run: Path, config: str, device: str) -> tuple[LiteMedSAM, int]:
+def load_run(run: Path, config: str, device: str) -> tuple[LiteMedSAM | Lite0, int]:
     """A trained model in evaluation mode, and the side of its input."""
     path = run / "best.pt" if run.is_dir() else run
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"run must be a folder with best.pt, as train writes it, or a checkpoint, got {run}"
+        )
+    try:
+        torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"device must be auto, cpu or cuda, got {device!r}") from error
     content = torch.load(path, map_location="cpu", weights_only=True)
     name = content.get("config", config) if isinstance(content, dict) else config
     model = build(name)

@@ -7,9 +7,9 @@ much. Positions are (x, y) in pixels, pixel centres at whole numbers; labels 1, 
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 #: Which pixels of a region may be clicked, by their distance d to its boundary. The paper's
@@ -39,13 +39,15 @@ def boundary_distance(region: Tensor, border_is_boundary: bool = True) -> Tensor
 
 
 def _on_cpu(region: Tensor) -> Tensor:
-    frames = [frame for frame in region.numpy()]
-    # scipy measures from a full frame to pixels that are not there
+    frames = region.numpy().astype(np.uint8)
+    # a full frame has no pixel to measure from
     far = [
-        frame.astype(np.float32) if frame.all() else distance_transform_edt(frame)
+        frame.astype(np.float32)
+        if frame.all()
+        else cv2.distanceTransform(frame, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         for frame in frames
     ]
-    return torch.from_numpy(np.stack(far).astype(np.float32))
+    return torch.from_numpy(np.stack(far))
 
 
 def _on_gpu(region: Tensor) -> Tensor:

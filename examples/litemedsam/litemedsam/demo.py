@@ -87,7 +87,7 @@ def one_structure(mask: np.ndarray) -> np.ndarray:
 
 
 def write(folder: Path, cases: list) -> None:
-    """A prepared folder of pictures that are at hand."""
+    """A prepared folder of images that are at hand."""
     for name in ("images", "masks"):
         (folder / name).mkdir(parents=True)
     with (folder / "manifest.csv").open("w", newline="") as file:

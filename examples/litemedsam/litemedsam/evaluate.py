@@ -33,11 +33,14 @@ class Model(Protocol):
     def decode(
         self, embedding: Tensor, points: tuple[Tensor, Tensor] | None, boxes: Tensor | None
     ) -> tuple[Tensor, Tensor]:
-        """Logits [b 1 s s] and expected IoU [b 1], from points, boxes [b 4] or both."""
+        """Logits [b 1 s s] and expected IoU [b 1], from points, boxes [b 4] or both.
+
+        A model whose ``takes_previous_mask`` is true is also given ``masks``, its last logits.
+        """
 
 
 class Case(Protocol):
-    """What is read of a ``data.Case``; area and small are of the original picture."""
+    """What is read of a ``data.Case``; area and small are of the original image."""
 
     name: str
     group: str
@@ -52,7 +55,7 @@ Batch = tuple[Tensor, Tensor, Sequence[Case]]
 class Row:
     """One case after so many clicks, or after its box (0 clicks).
 
-    Area is a share [0, 1] of the original picture; tolerance, of NSD, is in pixels of the canvas;
+    Area is a share [0, 1] of the original image; tolerance, of NSD, is in pixels of the canvas;
     Dice and NSD are in [0, 1].
     """
 
@@ -110,11 +113,14 @@ def interact(
         yield Step(logits[:, 0] > 0, xy, labels)
         return
     prediction = torch.zeros_like(masks)
+    feedback: dict[str, Tensor] = {}
     how = {"rule": rule, "generator": generator, "border_is_boundary": border_is_boundary}
     for _ in range(clicks):
         place, label = next_click(masks, prediction, **how)
         xy, labels = torch.cat([xy, place[:, None]], 1), torch.cat([labels, label[:, None]], 1)
-        logits, _ = model.decode(embedding, points=(xy, labels), boxes=None)
+        logits, _ = model.decode(embedding, points=(xy, labels), boxes=None, **feedback)
+        if getattr(model, "takes_previous_mask", False):
+            feedback = {"masks": logits}
         # a user who finds nothing wrong does not click, and keeps what is there
         finished = (label == -1)[:, None, None]
         prediction = torch.where(finished, prediction, logits[:, 0] > 0)
@@ -224,7 +230,7 @@ def evaluate_run(
     """Evaluate one run on several test sets: one CSV file each, ``<test set>_<prompt>.csv``.
 
     A file appears only when it is complete; one that exists is kept unless ``force``, so that a run
-    that was cut off goes on where it stopped. A folder belongs to one model.
+    that was cut off is resumed where it stopped. A folder belongs to one model.
 
     Parameters
     ----------
@@ -306,7 +312,9 @@ def read_rows(path: str | Path) -> list[Row]:
         with open(file, newline="", encoding="utf-8") as lines:
             reader = csv.DictReader(lines)
             if reader.fieldnames != [field.name for field in fields(Row)]:
-                raise ValueError(f"{file} is no table of this evaluation: {reader.fieldnames}")
+                raise ValueError(
+                    f"{file} must be a table of this evaluation, got columns {reader.fieldnames}"
+                )
             rows += [_row(record) for record in reader]
     if not rows:
         raise FileNotFoundError(f"no results in {path}: evaluate this run first")

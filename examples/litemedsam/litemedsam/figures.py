@@ -43,7 +43,7 @@ NAMES = {"dice": "Dice", "nsd": "NSD", "small": "Small", "large": "Large", "all"
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINES = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
-# on dark pictures
+# on dark images
 TRUTH, PREDICTION = "#F0E442", "#56B4E9"
 CLICK: dict[int, dict[str, Any]] = {
     1: {"marker": "P", "markerfacecolor": "white"},
@@ -284,7 +284,7 @@ def overlays_figure(
     what = "a box" if prompt == "box" else f"{clicks} click{'s' * (clicks > 1)}"
     legend = figure.legend(handles=handles, loc="outside lower center", ncols=2)
     legend.set_frame_on(True)
-    legend.get_frame().set(facecolor="0.7", linewidth=0)  # its colours are for dark pictures
+    legend.get_frame().set(facecolor="0.7", linewidth=0)  # its colours are for dark images
     figure.suptitle(" ".join([f"Predictions after {what}.", note]).strip(), fontsize=8)
     return figure
 
@@ -435,7 +435,7 @@ def _outline(ax: Axes, mask: NDArray[np.bool_], colour: str, line: Any) -> None:
 
 
 def _draw_clicks(ax: Axes, xy: Sequence[Sequence[float]], labels: Sequence[int]) -> None:
-    """Numbered in their order; -1 is no click."""
+    """Numbered in their order; -1 is padding."""
     for number, ((x, y), label) in enumerate(zip(xy, labels, strict=True), 1):
         if label != -1:
             ax.plot(x, y, linestyle="", **CLICK[label])

@@ -1,6 +1,6 @@
 """One job: fine-tune a model with clicks or boxes, and keep what a resumed run needs.
 
-Lightning Fabric moves it to GPUs, precisions and machines. The pictures do not depend on how many
+Lightning Fabric moves it to GPUs, precisions and machines. The images do not depend on how many
 ranks there are: a sample id names each, and every rank takes its share of the epoch's ids.
 """
 
@@ -48,6 +48,8 @@ class Recipe:
             raise ValueError(f'prompt must be "click" or "box", got {self.prompt!r}')
         if self.rule not in RULES:
             raise ValueError(f"rule must be one of {RULES}, got {self.rule!r}")
+        if not 0 < self.learning_rate < float("inf"):
+            raise ValueError(f"learning_rate must be a finite number > 0, got {self.learning_rate}")
         for name in ("epochs", "batch_size", "patience", "clicks"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
@@ -86,8 +88,7 @@ class Prompted(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Loss, the mean over the clicks, and the last prediction [b 1 h w] as logits."""
         target = masks[:, None].float()
-        with torch.set_grad_enabled(torch.is_grad_enabled() and not self.recipe.freeze_encoder):
-            embedding = self.model.encode(images)
+        embedding = self.model.encode(images)
         if self.recipe.prompt == "box":
             boxes = self.shifted(bounding_box(masks.bool()), masks.shape[-1], generator)
             logits, _ = self.model.decode(embedding, boxes=boxes)
@@ -96,6 +97,7 @@ class Prompted(nn.Module):
         xys: list[Tensor] = []
         labels: list[Tensor] = []
         prediction = None
+        feedback: dict[str, Tensor] = {}
         for _ in range(self.recipe.clicks):
             xy, label = next_click(
                 masks.bool(), prediction, rule=self.recipe.rule, generator=generator
@@ -103,9 +105,11 @@ class Prompted(nn.Module):
             xys.append(xy)
             labels.append(label)
             points = torch.stack(xys, 1), torch.stack(labels, 1)
-            logits, _ = self.model.decode(embedding, points=points)
+            logits, _ = self.model.decode(embedding, points=points, **feedback)
             losses.append(self.loss(logits.float(), target))
             prediction = logits.detach()[:, 0] > 0
+            if getattr(self.model, "takes_previous_mask", False):
+                feedback = {"masks": logits.detach()}
         return torch.stack(losses).mean(), logits
 
     def shifted(self, boxes: Tensor, size: int, generator: torch.Generator) -> Tensor:
@@ -152,7 +156,7 @@ def train(
     """Train until the validation loss has not improved for ``recipe.patience`` epochs.
 
     ``out`` gets ``best.pt`` (the weights of the best validation Dice), ``last.pt`` (all that
-    ``resume=True`` needs to go on to the same losses), ``log.csv`` and TensorBoard's files.
+    ``resume=True`` needs to reach the same losses), ``log.csv`` and TensorBoard's files.
 
     Raises
     ------

@@ -199,7 +199,7 @@ def test_other_files_are_named(tmp_path: Path, content: bytes | None) -> None:
     path = tmp_path / "a.dcm"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(dicom.BadFile, match=r"a\.dcm: is no DICOM file"):
+    with pytest.raises(dicom.BadFile, match=r"a\.dcm: must be a DICOM file"):
         dicom.read(path)
 
 
@@ -259,7 +259,7 @@ def test_real_files_are_all_known(real_data: Path) -> None:
     """Whatever else lies there gives a clear error."""
     for path in (real_data / "dicom").iterdir():
         if path.name not in REAL:
-            with pytest.raises(dicom.BadFile, match="is no DICOM file"):
+            with pytest.raises(dicom.BadFile, match="must be a DICOM file"):
                 dicom.read(path)
 
 

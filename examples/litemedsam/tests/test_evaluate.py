@@ -246,7 +246,7 @@ def test_missing_and_foreign_files_are_said_to_be_so(tmp_path):
         with pytest.raises(FileNotFoundError, match="evaluate this run first"):
             read_rows(path)
     (tmp_path / "log.csv").write_text("epoch,loss\n1,2\n")
-    with pytest.raises(ValueError, match=r"log\.csv is no table"):
+    with pytest.raises(ValueError, match=r"log\.csv must be a table"):
         read_rows(tmp_path)
     with pytest.raises(ValueError, match="nothing to write"):
         module.write_csv([], tmp_path / "a.csv")

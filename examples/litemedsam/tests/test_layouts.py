@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,15 @@ import pytest
 from PIL import Image, ImageDraw
 
 from litemedsam.data import cases, layouts
-from litemedsam.data.cases import Case, Report, read_all, read_case, read_manifest, split
+from litemedsam.data.cases import (
+    Case,
+    Report,
+    read_all,
+    read_case,
+    read_image,
+    read_manifest,
+    split,
+)  # fmt: skip
 from litemedsam.data.dicom import BadFile
 
 SHAPE = (40, 60)
@@ -87,7 +96,7 @@ def test_busi_has_a_case_per_mask_file(tmp_path: Path) -> None:
     }  # fmt: skip
     assert {case.group for case, _ in found.values()} == {"benign (2)"}
     assert [path.name for path in report.empty] == ["normal (1)_mask.png"]
-    assert "benign (10)_mask.png: is no complete picture" in reasons(report)
+    assert "benign (10)_mask.png: must be a complete image" in reasons(report)
     assert "malignant (1).png: is missing" in reasons(report)
     assert str(report).startswith("3 taken, 1 empty, 2 bad\n  bad: ")
 
@@ -257,6 +266,22 @@ def test_usgra_has_a_case_per_object_and_class(tmp_path: Path) -> None:
     assert "0002.png" in reasons(report)
 
 
+def test_pairs_takes_files_of_equal_names(tmp_path: Path, real_data: Path) -> None:
+    save(tmp_path / "images" / "b.jpg")
+    save(tmp_path / "masks" / "b.png", box(2, 2, 9, 9))
+    save(tmp_path / "images" / "c.png")
+    dicom = real_data / "dicom" / "examples_palette.dcm"
+    shutil.copy(dicom, tmp_path / "images" / "a.dcm")
+    height, width = read_image(dicom).shape[:2]
+    mask = np.zeros((height, width), np.uint8)
+    mask[height // 3 : height // 2, width // 3 : width // 2] = 7
+    save(tmp_path / "masks" / "a.png", mask)
+    found, report = taken(tmp_path, "pairs")
+    assert {name: case.group for name, (case, _) in found.items()} == {"a": "a", "b": "b"}
+    assert (found["a"][1] == (mask == 7)).all() and found["b"][1].sum() == 81
+    assert reasons(report) == "c.png: has no mask of the same name"
+
+
 def test_mmotu_takes_binary_before_colours(tmp_path: Path) -> None:
     for stem in "123":
         save(tmp_path / "images" / f"{stem}.JPG")
@@ -305,12 +330,12 @@ def test_plain_has_a_case_per_labelled_object(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text, message",
     [
-        (None, "cannot be read"),
+        (None, "is missing: a data folder holds"),
         ("a,b\n1,2\n", "columns image and mask"),
         ("image,mask\n", "must have a row"),
         ("image,mask,area_frac_orig\nx.png,y.png,much\n", "could not convert"),
         ("image,mask,window\nx.png,y.png,1 2 3\n", "window must be four numbers"),
-        ("image,mask\nx.png,y.png\nz.png,y.png\n", "names two cases alike"),
+        ("image,mask\nx.png,y.png\nz.png,y.png\n", "gives two cases the same name"),
     ],
 )
 def test_bad_manifests_are_named(tmp_path: Path, text: str | None, message: str) -> None:
@@ -341,7 +366,7 @@ def test_half_a_picture_is_bad(tmp_path: Path) -> None:
     noise = np.random.default_rng(0).integers(0, 255, (64, 64), np.uint8)
     path = save(tmp_path / "a.png", noise)
     path.write_bytes(path.read_bytes()[:2000])
-    with pytest.raises(BadFile, match=r"a\.png: is no complete picture"):
+    with pytest.raises(BadFile, match=r"a\.png: must be a complete image"):
         cases.read_image(path)
 
 
@@ -367,9 +392,9 @@ def test_what_cannot_be_told_is_not_guessed(tmp_path: Path) -> None:
     save(tmp_path / "masks" / "1.png")
     with pytest.raises(BadFile, match="name one"):
         layouts.detect(tmp_path)
-    with pytest.raises(BadFile, match="is no folder"):
+    with pytest.raises(BadFile, match="must be a folder"):
         layouts.detect(tmp_path / "nowhere")
-    with pytest.raises(BadFile, match="is no folder"):
+    with pytest.raises(BadFile, match="must be a folder"):
         list(layouts.find(tmp_path / "nowhere", "busi"))
     with pytest.raises(ValueError, match="layout must be auto or one of"):
         layouts.find(tmp_path, "dicom")
@@ -412,7 +437,9 @@ def test_splits_depend_on_the_seed_and_the_names_alone() -> None:
 def test_splits_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match="add up to 1"):
         split(patients([1, 1]), (0.5, 0.4), 0)
-    with pytest.raises(ValueError, match=r'class rather than a patient.*group_by="image"'):
+    with pytest.raises(
+        ValueError, match=r"class rather than a patient\? Split by image instead: --group-by image"
+    ):
         split(patients([60, 40]), (0.8, 0.2), 0)
     with pytest.raises(ValueError, match="no part empty"):
         split(patients([1, 1, 1]), (0.98, 0.01, 0.01), 0)

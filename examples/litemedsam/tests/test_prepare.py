@@ -166,7 +166,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path, monkeypatch: pytest.M
 def test_nothing_to_take_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no case can be used: 0 taken, 0 empty, 1 bad"):
         prepare([Skip(tmp_path / "a.png", "is missing")], "", tmp_path / "out")
-    with pytest.raises(BadFile, match="is no folder"):
+    with pytest.raises(BadFile, match="must be a folder"):
         prepare(tmp_path / "nowhere", "auto", tmp_path / "out")
     assert not list(tmp_path.iterdir())
 

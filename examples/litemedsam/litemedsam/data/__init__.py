@@ -1,5 +1,5 @@
 """One job: ultrasound data sets as cases, prepared folders and batches.
 
 ``layouts`` lists the cases of a published data set, ``prepare`` makes one folder of 256-pixel
-pictures of them, ``batches`` loads and augments those. ``dicom`` reads scans with their window.
+images of them, ``batches`` loads and augments those. ``dicom`` reads images with their window.
 """

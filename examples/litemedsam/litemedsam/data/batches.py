@@ -1,16 +1,16 @@
 """One job: batches on a 256 x 256 canvas, augmented, the same for any number of workers.
 
-What happens to a picture is drawn from the seed and its sample id, ``epoch * len(cases) + index``,
+What happens to an image is drawn from the seed and its sample id, ``epoch * len(cases) + index``,
 never from a worker's state. It is drawn where the ragged masks are, on the CPU; the pixels are
-computed there too, or, with ``defer``, on the GPU after the copy. Both give the same pictures.
+computed there too, or, with ``defer``, on the GPU after the copy. Both give the same images.
 
-Order: resize and noise (sasaug, in float32), then min-max to [0, 1] over the picture, not over the
+Order: resize and noise (sasaug, in float32), then min-max to [0, 1] over the image, not over the
 padding, then three channels. The paper scales before padding too; it does not say whether before
-the augmentation. We scale last, so that every picture that the model sees spans [0, 1] exactly, in
+the augmentation. We scale last, so that every image that the model sees spans [0, 1] exactly, in
 training as in testing.
 
-Padding: an untransformed picture lies at the top left with zeros to its right and below, as
-LiteMedSAM's code pads and as it was pretrained, and so does every picture of validation and test.
+Padding: an untransformed image lies at the top left with zeros to its right and below, as
+LiteMedSAM's code pads and as it was pretrained, and so does every image of validation and test.
 Only thumbnails are placed elsewhere: in the middle, as the paper's figures show them, or as
 ``position`` says.
 """
@@ -43,7 +43,7 @@ class Batch(NamedTuple):
     Attributes
     ----------
     images : float32 [b 3 256 256]
-        In [0, 1]; the channels are copies of a grey picture, or RGB.
+        In [0, 1]; the channels are copies of a grey image, or RGB.
     masks : uint8 [b 256 256]
         0 and 1.
     ids : int64 [b]
@@ -84,7 +84,7 @@ class Cases(Dataset[Sample]):
     cases : sequence of Case
         Such as ``read_manifest(folder)`` or a part of ``split``.
     channels : {1, 3}
-        1: grey, colour pictures too; 3: RGB, grey pictures copied.
+        1: grey, colour images too; 3: RGB, grey images copied.
     """
 
     def __init__(self, cases: Sequence[Case], channels: int = 1) -> None:
@@ -142,7 +142,7 @@ class Augment:
     mode : {"none", "thumbnail", "noise", "both"}
         Which steps of SAS. "none" resizes and pads, as for validation and test.
     canvas : int
-        Side of the batch's pictures in pixels.
+        Side of the batch's images in pixels.
     scale : (low, high)
         Longer side of a thumbnail, as a share in (0, 1] of the largest that fits.
     strength : float or mapping
@@ -150,7 +150,9 @@ class Augment:
         salt and pepper times the factor, at most 1; photons divided by its square; 0: no noise),
         or ranges by kind: ``{"speckle": (0.05, 0.25)}``.
     p : float
-        Probability [0, 1] that a picture whose structure is not small (3 %) is transformed.
+        Probability [0, 1] that an image whose structure is not small (3 %) is transformed.
+    apply_to : {"large", "all"}
+        "all" transforms images of small structures too.
     position : {"center", "random", "top_left"}
         Where a thumbnail lies on the canvas.
     seed : int
@@ -164,6 +166,7 @@ class Augment:
         scale: tuple[float, float] = (0.25, 1.0),
         strength: float | Mapping[str, tuple[float, float]] = 1.0,
         p: float = 0.5,
+        apply_to: str = "large",
         position: str = "center",
         seed: int = 0,
     ) -> None:
@@ -177,6 +180,7 @@ class Augment:
             position=position if resized else "top_left",
             noise=ranges(strength) if mode in ("noise", "both") else None,
             p=0.0 if mode == "none" else p,
+            apply_to=apply_to,
         )
 
     def __repr__(self) -> str:
@@ -239,7 +243,7 @@ def ranges(strength: float | Mapping[str, tuple[float, float]]) -> dict[str, tup
 
 
 def min_max(images: Tensor, rectangles: NDArray[np.int32]) -> Tensor:
-    """Scale each picture, in place, to span [0, 1] inside its rectangle.
+    """Scale each image, in place, to span [0, 1] inside its rectangle.
 
     Parameters
     ----------
@@ -251,7 +255,7 @@ def min_max(images: Tensor, rectangles: NDArray[np.int32]) -> Tensor:
     Returns
     -------
     float32 [b c h w]
-        ``images``; all channels by one scale; a picture of one value becomes 0.
+        ``images``; all channels by one scale; an image of one value becomes 0.
     """
     for image, (x, y, w, h) in zip(images, rectangles.tolist(), strict=True):
         inside = image[:, y : y + h, x : x + w]

@@ -25,13 +25,13 @@ Mask = NDArray[np.bool_]  # [h w]
 Picture = NDArray[np.uint8]  # [h w], or [h w 3] in RGB order
 Window = tuple[int, int, int, int]  # (x, y, width, height) in pixels
 
-#: A structure is small when its mask covers no more than this share of its picture.
+#: A structure is small when its mask covers no more than this share of its image.
 SMALL = 0.03
 
 
 @dataclass(frozen=True)
 class Case:
-    """One picture with one structure in it.
+    """One image with one structure in it.
 
     Attributes
     ----------
@@ -44,11 +44,11 @@ class Case:
     label : int, optional
         The value that is the structure in a label map; None: every value but 0.
     draw : callable, optional
-        ``draw(case, (h, w))`` -> bool [h w], for masks that are no plain picture.
+        ``draw(case, (h, w))`` -> bool [h w], for masks that are not stored as an image.
     window : (x, y, width, height), optional
         Where the ultrasound is, in pixels of the image. None: what a DICOM file says, else all.
     area : float, optional
-        Share [0, 1] of the original picture that the structure covers, from the manifest.
+        Share [0, 1] of the original image that the structure covers, from the manifest.
     small : bool, optional
         Whether ``area`` is at most ``SMALL``, from the manifest.
     note : str
@@ -89,14 +89,14 @@ class Report:
 
 
 def read_image(path: Path) -> Picture:
-    """Read a picture as uint8 [h w], or [h w 3] where its channels differ.
+    """Read an image as uint8 [h w], or [h w 3] where its channels differ.
 
     Of 16 bits the upper 8 are kept; an alpha channel is dropped. DICOM: the middle frame.
 
     Raises
     ------
     BadFile
-        No complete picture.
+        The file is not a complete image.
     """
     return _read_image(path)[0]
 
@@ -115,7 +115,7 @@ def read_case(case: Case) -> tuple[Picture, Mask]:
 def read_with_window(case: Case) -> tuple[Picture, Mask, Window]:
     """Read a case as :func:`read_case`, and its window: all of the image if none is known.
 
-    A window that was guessed from the picture (see ``dicom``) is dropped if it cuts the mask.
+    A window that was guessed from the image (see ``dicom``) is dropped if it cuts the mask.
     """
     image, scan = _read_image(case.image)
     height, width = image.shape[:2]
@@ -140,7 +140,7 @@ def read_with_window(case: Case) -> tuple[Picture, Mask, Window]:
 def read_all(
     found: Iterable[Case | Skip], report: Report
 ) -> Iterator[tuple[Case, Picture, Mask, Window]]:
-    """Read case by case; what is empty or bad goes to the report, and the run goes on."""
+    """Read case by case; what is empty or bad goes to the report, and reading continues."""
     for case in found:
         if isinstance(case, Skip):
             report.bad.append(case)
@@ -160,8 +160,8 @@ def read_all(
 def read_labels(path: Path) -> NDArray[Any]:
     """Read a mask file as one number per pixel, [h w] of uint8 or uint16.
 
-    A palette picture gives its indices, not its colours. Of a picture with an alpha channel that
-    is not constant the alpha is the mask; of other colour pictures, every pixel that is not black.
+    A palette image gives its indices, not its colours. An alpha channel that is not constant is
+    the mask; in other colour images every pixel that is not black belongs to it.
     """
     values = _pixels(path)
     if values.ndim == 2:
@@ -196,7 +196,7 @@ def read_manifest(folder: Path | str, group_by: str = "group") -> list[Case]:
     Raises
     ------
     BadFile
-        No manifest, or one without these columns, or with a value that is no number.
+        The manifest is missing, lacks these columns, or has a value that is not a number.
     """
     folder = Path(folder)
     path = folder / "manifest.csv"
@@ -205,6 +205,12 @@ def read_manifest(folder: Path | str, group_by: str = "group") -> list[Case]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
+    except FileNotFoundError as error:
+        raise BadFile(
+            path,
+            "is missing: a data folder holds images, masks and a manifest.csv; make one with "
+            f"`python -m litemedsam prepare {folder} NEW_FOLDER`",
+        ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise BadFile(path, f"cannot be read ({error})") from error
     columns = rows[0].keys() if rows else set()
@@ -218,7 +224,7 @@ def read_manifest(folder: Path | str, group_by: str = "group") -> list[Case]:
     else:
         raise BadFile(path, f"must have a row, and columns image and mask, got {list(columns)}")
     if len({case.name for case in cases}) < len(cases):
-        raise BadFile(path, "names two cases alike")
+        raise BadFile(path, "gives two cases the same name")
     return cases
 
 
@@ -256,7 +262,8 @@ def split(cases: Sequence[Case], fractions: Sequence[float], seed: int) -> list[
         if size > len(cases) / 2 and len(cases) > 2 and len(fractions) > 1:
             raise ValueError(
                 f"group {group!r} has {size} of {len(cases)} cases: a class rather than a "
-                'patient? Read the manifest with group_by="image"'
+                'patient? Split by image instead: --group-by image, or group_by="image" of '
+                "read_manifest"
             )
     ends = np.cumsum(fractions) * len(cases)
     parts: dict[str, int] = {}
@@ -306,7 +313,7 @@ class _opened:
             raise BadFile(self.path, "is missing") from error
         # PIL raises SyntaxError and others of its own for broken files
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-            raise BadFile(self.path, f"is no complete picture ({error})") from error
+            raise BadFile(self.path, f"must be a complete image ({error})") from error
 
     def __exit__(self, *error: object) -> None:
         pass

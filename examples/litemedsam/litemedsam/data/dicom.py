@@ -1,15 +1,15 @@
-"""One job: an ultrasound DICOM file as an 8-bit picture and the window that holds the ultrasound.
+"""One job: an ultrasound DICOM file as an 8-bit image and the window that holds the ultrasound.
 
 The window is, of SequenceOfUltrasoundRegions (0018,6011), the largest region of tissue in two
 dimensions: RegionSpatialFormat 1 (2D) and RegionDataType 1 (tissue). Real files need care:
 
-* Regions are cut to the picture, because export programs crop and shrink pictures and leave the
+* Regions are cut to the image, because export programs crop and shrink images and leave the
   regions as they were. One of which less than ``INSIDE`` remains is not believed.
 * The standard calls the last corner a pixel of the region; some makers write the one after it
   (X1 = 800 for 800 columns). We take it as inside, then cut: at worst one row or column too many.
 * Without a region to believe, the window is a guess: the bounding box of the largest connected
   patch that changes between frames, or, in a single frame, that is not black; labels and logos
-  lie apart from it. If that is hardly anything, the whole picture. ``Scan.source`` tells which.
+  lie apart from it. If that is hardly anything, the whole image. ``Scan.source`` tells which.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-#: Share of a region that must lie inside the picture.
+#: Share of a region that must lie inside the image.
 INSIDE = 0.5
 #: Grey levels of 255 by which a pixel must differ from black, or from another frame, to count.
 CONTENT = 12
-#: Share of the picture that guessed content must fill.
+#: Share of the image that guessed content must fill.
 LEAST_CONTENT = 0.05
 
 
@@ -73,7 +73,7 @@ def read(path: Path | str, frame: int | None = None) -> Scan:
     Raises
     ------
     BadFile
-        No DICOM file, no picture, or one that no installed package can decode.
+        No DICOM file, no image, or one that no installed package can decode.
     """
     scan = _open(path)
     frames = _frames(scan)
@@ -99,7 +99,7 @@ def convert(
 ) -> list[tuple[Path, Scan]]:
     """Write the middle frame, or every one, as 8-bit PNG: ``<name>.png`` or ``<name>_<frame>.png``.
 
-    The whole picture is written, not the window alone, so that masks drawn on either fit.
+    The whole image is written, not the window alone, so that masks drawn on either fit.
     """
     path, folder = Path(path), Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,7 +113,7 @@ def convert(
 
 
 def to_grey(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """RGB [h w 3] to luma [h w] (ITU-R 601); a grey picture [h w] as it is."""
+    """RGB [h w 3] to luma [h w] (ITU-R 601); a grey image [h w] as it is."""
     return image if image.ndim == 2 else np.asarray(Image.fromarray(image).convert("L"))
 
 
@@ -129,7 +129,7 @@ def largest_region(
 ) -> tuple[int, int, int, int] | None:
     """The window (x, y, width, height) of the largest of (x0, y0, x1, y1), corners included.
 
-    What counts is the part inside the picture; None where no region keeps ``INSIDE`` of itself.
+    What counts is the part inside the image; None where no region keeps ``INSIDE`` of itself.
     """
     best, most = None, 0
     for x0, y0, x1, y1 in regions:
@@ -156,10 +156,10 @@ def _open(path: Path | str) -> Any:
     try:
         scan = pydicom.dcmread(path)
     except (OSError, EOFError, pydicom.errors.InvalidDicomError) as error:
-        raise BadFile(path, f"is no DICOM file ({error})") from error
+        raise BadFile(path, f"must be a DICOM file ({error})") from error
     for name in ("Rows", "Columns", "PhotometricInterpretation", "BitsStored", "PixelData"):
         if name not in scan:
-            raise BadFile(path, f"has no {name}, so no picture")
+            raise BadFile(path, f"must hold an image, but has no {name}")
     return scan
 
 

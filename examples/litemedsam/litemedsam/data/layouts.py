@@ -40,7 +40,7 @@ ORGANS = {
     "spleen": (255, 0, 255),
 }
 
-#: BUSI's images that show the same scan under two names.
+#: Images of BUSI that are the same under two names.
 BUSI_TWINS = {"malignant (145)": "benign (433)"}
 
 
@@ -112,7 +112,7 @@ def abdominal(
 ) -> Found:
     """US simulation & segmentation (Kaggle): ``RUS/images/train/*``, ``RUS/annotations/train/*``.
 
-    One case per organ in a picture. ``scans``: "RUS", the real ones, or "AUS", the simulated.
+    One case per organ in an image. ``scans``: "RUS", the real ones, or "AUS", the simulated.
     Images without annotation are left out; the patient is not published: the group is the image.
     """
     wanted = tuple(organs)
@@ -199,6 +199,17 @@ def plain(root: Path, group_by: str = "group") -> Found:
     yield from read_manifest(root, group_by)
 
 
+def pairs(root: Path) -> Found:
+    """Two folders, ``images`` and ``masks``: files of the same name but for their ending.
+
+    Images may be DICOM files. Every value of a mask but 0 is the structure; the group is the image.
+    """
+    for folder in (root / "images", root / "masks"):
+        if not folder.is_dir():
+            raise BadFile(folder, "is missing: layout pairs takes images/ and masks/")
+    yield from _same_names(root / "images", root / "masks")
+
+
 LAYOUTS: dict[str, Callable[..., Found]] = {
     "busi": busi,
     "breast": breast,
@@ -209,6 +220,7 @@ LAYOUTS: dict[str, Callable[..., Found]] = {
     "usgra": usgra,
     "mmotu": mmotu,
     "plain": plain,
+    "pairs": pairs,
 }
 
 #: What must be there, as glob patterns; first come, first served.
@@ -231,11 +243,16 @@ def detect(root: Path) -> str:
     anything and are not guessed.
     """
     if not root.is_dir():
-        raise BadFile(root, "is no folder")
+        raise BadFile(root, "must be a folder")
     for name, signs in SIGNS.items():
         if all(any(root.glob(sign)) for sign in signs):
             return name
-    raise BadFile(root, "looks like no layout that can be told by its files; name one")
+    raise BadFile(
+        root,
+        f"is not a layout that its files tell; name one with --layout: {', '.join(LAYOUTS)}. "
+        "Your own files: images/ and masks/ with equal file names (pairs), "
+        "or a manifest.csv with the columns image and mask (plain)",
+    )
 
 
 def find(source: Path | str, layout: str = "auto", **options: object) -> Found:
@@ -244,17 +261,17 @@ def find(source: Path | str, layout: str = "auto", **options: object) -> Found:
     if layout == "auto":
         layout = detect(source)
     if layout not in LAYOUTS:
-        raise ValueError(f"layout must be auto or one of {list(LAYOUTS)}, got {layout!r}")
+        raise ValueError(f"layout must be auto or one of {', '.join(LAYOUTS)}, got {layout!r}")
     if not source.is_dir():
-        raise BadFile(source, "is no folder")
+        raise BadFile(source, "must be a folder")
     return LAYOUTS[layout](source, **options)
 
 
-# ---- masks that are no plain picture; all are ``Case.draw`` --------------------------------------
+# ---- masks that are not stored as an image; all are ``Case.draw`` ------------------------------
 
 
 def filled_outline(case: Case, shape: tuple[int, int]) -> Mask:
-    """Fill a closed outline; of one that is open at the picture's border, the ellipse that fits."""
+    """Fill a closed outline; of one that is open at the image's border, the ellipse that fits."""
     outline = read_labels(case.mask) != 0
     filled: Mask = ndimage.binary_fill_holes(outline)
     if not outline.any() or filled.sum() > 2 * outline.sum():
@@ -309,11 +326,11 @@ def polygons(case: Case, shape: tuple[int, int], number: str) -> Mask:
 # ---- small helpers -------------------------------------------------------------------------------
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _pictures(folder: Path, endings: tuple[str, ...] = PICTURES) -> list[Path]:
     """Sort as people count: 2 before 10."""
     if not folder.is_dir():
         return []
-    found = [p for p in folder.iterdir() if p.suffix.lower() in PICTURES and p.name[0] != "."]
+    found = [p for p in folder.iterdir() if p.suffix.lower() in endings and p.name[0] != "."]
     return sorted(found, key=lambda p: [(not t.isdigit(), int(t) if t.isdigit() else 0, t)
                                         for t in re.split(r"(\d+)", p.name)])  # fmt: skip
 
@@ -338,7 +355,7 @@ def _pair(
 def _same_names(images: Path, masks: Path) -> Found:
     """Pair the files of two folders by their stems."""
     by_stem = {path.stem: path for path in _pictures(masks)}
-    for image in _pictures(images):
+    for image in _pictures(images, (*PICTURES, ".dcm")):
         if image.stem in by_stem:
             yield Case(image, by_stem[image.stem], image.stem, group=image.stem)
         else:

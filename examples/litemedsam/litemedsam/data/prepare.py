@@ -1,4 +1,4 @@
-"""One job: a folder of small pictures from a data set: window cut out, longest side 256.
+"""One job: a folder of small images from a data set: window cut out, longest side 256.
 
     python -m litemedsam.data.prepare Dataset_BUSI_with_GT prepared/busi
 
@@ -51,7 +51,7 @@ def prepare(
     out : path
         A new or empty folder.
     side : int
-        Longest side in pixels; smaller pictures are enlarged.
+        Longest side in pixels; smaller images are enlarged.
     grey : bool
         Write one channel; otherwise those with colour keep it.
     **options
@@ -108,7 +108,7 @@ def shrink(image: Picture, mask: Mask, window: Window, side: int = 256) -> tuple
 
 
 def _write(found: Iterable[Case | Skip], work: Path, side: int, grey: bool) -> Report:
-    """Write the pictures, and last of all the manifest."""
+    """Write the images, and last of all the manifest."""
     report = Report()
     rows = []
     image_names: dict[Path, str] = {}
@@ -174,7 +174,7 @@ def _new(name: str, used: set[str]) -> str:
 
 def main() -> None:
     """Prepare a data set from the command line."""
-    parser = argparse.ArgumentParser(description="Make a folder of small pictures of a data set.")
+    parser = argparse.ArgumentParser(description="Make a folder of small images of a data set.")
     parser.add_argument("source", type=Path, help="the unpacked data set")
     parser.add_argument("out", type=Path, help="a new folder")
     parser.add_argument("--layout", default="auto", choices=["auto", *layouts.LAYOUTS])
