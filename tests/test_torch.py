@@ -352,3 +352,19 @@ def test_ops_take_a_value_range():
     assert float(x.max()) > 100
     with pytest.raises(ValueError, match="value_range must hold the values of float images"):
         sasaug.torch.noise(images, masks, "gaussian", 0.1, seed=1)
+
+
+def test_plain_calls_break_the_graph_of_a_compiled_step():
+    images, masks = batch(dtype="float32")
+    images = images / images.max()
+    aug = sasaug.SAS(p=1.0)
+    plan = aug.plan(masks, seed=1)
+    for call in (
+        lambda x, y: sasaug.sas(x * 1, y, seed=1)[0] * 2,
+        lambda x, y: aug(x * 1, y, seed=1)[0] * 2,
+        lambda x, y: sasaug.apply(plan, x * 1, y)[0] * 2,
+        lambda x, y: sasaug.thumbnail(x * 1, y, 9)[0] * 2,
+        lambda x, y: sasaug.speckle(x * 1, y, 0.1, seed=1) * 2,
+    ):
+        torch._dynamo.reset()
+        assert torch.equal(torch.compile(call, backend="eager")(images, masks), call(images, masks))

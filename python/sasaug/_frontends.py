@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import cache
-from typing import Any, Protocol
+from functools import cache, wraps
+from typing import Any, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -245,6 +246,25 @@ class Torch:
         where = "cpu" if generator is None else generator.device
         number = torch.empty((), dtype=torch.int64, device=where).random_(generator=generator)
         return int(number)
+
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def untraced(function: Function) -> Function:
+    """Break the graph of ``torch.compile`` at each call: it reads addresses, and cannot be traced.
+
+    ``sasaug.torch`` has ops that can.
+    """
+
+    @wraps(function)
+    def call(*arguments: Any, **options: Any) -> Any:
+        compiler = _loaded("torch", "compiler")
+        if compiler is not None and compiler.is_compiling():
+            return compiler.disable(function)(*arguments, **options)
+        return function(*arguments, **options)
+
+    return cast(Function, call)
 
 
 def _loaded(module: str, name: str) -> Any:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from ._arrays import ArrayBatch
 from ._call import batch_pair, run
 from ._checks import device_address, to_numpy
+from ._frontends import untraced
 from ._threads import resolve_threads
 from .noise import KINDS, NOISES, strength_rule
 from .plan import check_strength
@@ -65,6 +66,7 @@ def noise_function(name: str) -> Callable[..., Any]:
     kind = KINDS[name]
     argument = kind["strength"]
 
+    @untraced
     def noise(
         images: Any,
         masks: Any,

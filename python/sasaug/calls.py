@@ -16,6 +16,7 @@ from ._checks import (
     device_address,
     to_numpy,
 )
+from ._frontends import untraced
 from ._threads import resolve_threads
 from ._types import Images, Masks
 from .plan import Plan
@@ -65,6 +66,7 @@ def sas(
     )
 
 
+@untraced
 def apply(
     plan: Plan,
     images: Images | Sequence[Images],
@@ -119,6 +121,7 @@ def apply(
     return run(plan, x, y, out_pair(out), dtype, channels, threads, check_values=check_values)
 
 
+@untraced
 def thumbnail(
     images: Images | Sequence[Images],
     masks: Masks | Sequence[Masks],

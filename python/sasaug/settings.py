@@ -26,6 +26,7 @@ from ._checks import (
     checked_value_range,
     checked_windows,
 )
+from ._frontends import untraced
 from ._records import Settings
 from ._threads import resolve_threads
 from ._types import Images, Masks
@@ -195,6 +196,7 @@ class SAS:
                 settings[name] = tuple(settings[name])
         return cls(**settings)
 
+    @untraced
     def plan(
         self,
         masks: Any,
@@ -234,6 +236,7 @@ class SAS:
         launch(plan, None, batch, None, None, inputs, threads)
         return plan
 
+    @untraced
     def __call__(
         self,
         images: Images | Sequence[Images],
