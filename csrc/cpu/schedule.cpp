@@ -49,7 +49,7 @@ std::atomic<const CpuLoops*>& chosen() {
 }
 
 int workers_for(int64_t tasks, int64_t pixels, int num_threads) {
-  constexpr int64_t kPixelsPerThread = 1 << 14;  // some 20 microseconds: worth waking a thread
+  constexpr int64_t kPixelsPerThread = 1 << 15;  // some 30 microseconds: worth waking a thread
   int64_t workers = pixels / kPixelsPerThread;
   workers = workers < tasks ? workers : tasks;
   workers = workers < num_threads ? workers : num_threads;
@@ -93,11 +93,29 @@ void plan_cpu(const Batch& batch, const PlanInputs& inputs, int num_threads) {
 
 namespace {
 
+constexpr int64_t kFewSamples = 8;  // so few that all of them may pass through
+constexpr int64_t kCopies = 8;      // pixels copied in the time that one takes to resize
+
+// The batch's pixels that are resized, or as many as take the time of those that are copied. Needs
+// the plan of few samples; of many, all count in full.
+int64_t pixels_to_fill(const Batch& b) {
+  const int64_t each = b.h * int64_t{b.w} * b.c;
+  int64_t pixels = 0;
+  for (int64_t s = 0; b.n <= kFewSamples && s < b.n; ++s) {
+    const Rectangle &window = b.plan[s].window, &t = b.plan[s].thumbnail;
+    const bool copied = b.plan[s].noise < 0 && window.width == t.width && window.height == t.height;
+    pixels += copied ? each / kCopies : each;
+  }
+  return b.n <= kFewSamples ? pixels : b.n * each;
+}
+
 // sas_cpu without its first pass.
 int64_t fill(const Batch& batch, const PlanInputs* inputs, int num_threads) {
   const CpuLoops* loops = chosen();
   const int32_t bands = (batch.h + kBandRows - 1) / kBandRows;
-  const int64_t pixels = batch.n * batch.h * int64_t{batch.w} * batch.c;
+  const bool few = batch.n <= kFewSamples;
+  if (inputs && few) plan_cpu(batch, *inputs, num_threads);
+  const int64_t pixels = pixels_to_fill(batch);
 
   // whole samples where there are enough of them, else bands of samples, not less than 16 rows
   const int64_t most = workers_for(batch.n * ((bands + 3) / 4), pixels, num_threads);
@@ -105,8 +123,8 @@ int64_t fill(const Batch& batch, const PlanInputs* inputs, int num_threads) {
   int64_t parts = batch.n > 0 ? (tasks_wanted + batch.n - 1) / batch.n : 1;
   if (parts > (bands + 3) / 4) parts = bands > 0 ? (bands + 3) / 4 : 1;
   const int workers = workers_for(batch.n * parts, pixels, num_threads);
-  const bool together = inputs && parts == 1;  // the mask is in the cache still
-  if (inputs && !together) plan_cpu(batch, *inputs, num_threads);
+  const bool together = inputs && !few && parts == 1;  // the mask is in the cache still
+  if (inputs && !few && !together) plan_cpu(batch, *inputs, num_threads);
 
   const size_t bytes = (loops->scratch_bytes(batch) + 63) & ~size_t{63};
   const std::unique_ptr<char[]> memory(new char[bytes * static_cast<size_t>(workers) + 64]);

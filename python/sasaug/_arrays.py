@@ -77,7 +77,7 @@ def is_single_image(images: Any, masks: Any, channels: str | None) -> bool:
     if isinstance(images, (list, tuple)) or isinstance(masks, (list, tuple)):
         return False
     image, mask = _shape(images, "images"), _shape(masks, "masks")
-    if len(image) != 3 or len(mask) not in (2, 3):
+    if len(image) != 3 or image == mask or len(mask) not in (2, 3):
         return False
     first = (checked_channels(channels) or adopt(images, "images")[0].channels) == "first"
     return _one_image(image, mask, 0 if first else 2)

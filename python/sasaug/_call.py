@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from ._arrays import (
     overlap,
 )
 from ._checks import checked_image_type, label_bits, value_ranges
-from ._records import Batch, Inputs, Source
+from ._records import Batch, Inputs, InRange, OutRange, Source
 from ._values import check_conversion, refusal, unfit
 from .plan import DeviceSamples, Plan
 
@@ -33,26 +34,27 @@ from .plan import DeviceSamples, Plan
 class PlanInputs:
     """The values a plan is drawn from, each None, a numpy array [n] or an address on the GPU."""
 
-    settings: Any  # a record
+    settings: bytes  # an Inputs record with nothing but the settings
     ids: NDArray[np.uint64] | int | None
     windows: NDArray[np.int32] | int | None
     sides: NDArray[np.int32] | int | None  # the thumbnails' longer sides; None: drawn
     strengths: NDArray[np.float32] | int | None  # of the noise; None: drawn
 
     def record(self) -> Any:
-        return Inputs(
-            settings=self.settings,
-            ids=_per_sample(self.ids),
-            windows=_per_sample(self.windows),
-            sides=_per_sample(self.sides),
-            strengths=_per_sample(self.strengths),
-        )
+        record = Inputs.from_buffer_copy(self.settings)
+        for name in ("ids", "windows", "sides", "strengths"):
+            values = getattr(self, name)
+            if values is not None:
+                on_device = isinstance(values, int)
+                setattr(record, name, (values if on_device else _core.address(values), on_device))
+        return record
 
 
-def _per_sample(values: NDArray[Any] | int | None) -> tuple[int, bool]:
-    if values is None:
-        return 0, False
-    return (values, True) if isinstance(values, int) else (_core.address(values), False)
+@lru_cache(maxsize=256)
+def _ranges(limits: tuple[float, float] | None, in_type: str, out_type: str) -> tuple[Any, Any]:
+    """The value ranges of an input and an output, as records."""
+    given, kept = value_ranges(limits, in_type, out_type)
+    return InRange(*given), OutRange(*kept)
 
 
 def batch_pair(
@@ -170,7 +172,7 @@ def launch(
         batch.images = x.frontend.address(x.arrays[0])
         batch.image_n = x.step
         batch.image_y, batch.image_x, batch.image_c = x.strides[0]
-        batch.in_range, batch.out_range = value_ranges(plan.value_range, images.dtype, x.dtype)
+        batch.in_range, batch.out_range = _ranges(plan.value_range, images.dtype, x.dtype)
         batch.check_values = check
         batch.check_first = check and check_first
     if y is not None:

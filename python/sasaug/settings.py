@@ -27,7 +27,7 @@ from ._checks import (
     checked_windows,
 )
 from ._frontends import untraced
-from ._records import Settings
+from ._records import Inputs, Settings
 from ._threads import resolve_threads
 from ._types import Images, Masks
 from .noise import NUMBERS, resolve
@@ -128,7 +128,7 @@ class SAS:
         checked_channels(self.channels)
         set_(self, "_record", self._as_record())
 
-    def _as_record(self) -> Any:
+    def _as_record(self) -> bytes:
         """The settings that plans are drawn by, as C++ reads them."""
         assert isinstance(self.noise, dict)
         record = Settings(
@@ -145,7 +145,7 @@ class SAS:
         for place, (kind, (low, high)) in enumerate(self.noise.items()):
             record.noises[place] = NUMBERS[kind]
             record.strength_low[place], record.strength_high[place] = low, high
-        return record
+        return bytes(Inputs(settings=record))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _with_settings, (type(self), {f.name: getattr(self, f.name) for f in fields(self)})
