@@ -47,7 +47,8 @@ def _on_cpu(region: Tensor) -> Tensor:
         else cv2.distanceTransform(frame, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
         for frame in frames
     ]
-    return torch.from_numpy(np.stack(far))
+    # OpenCV's last bit depends on where the frame lies in memory; squared distances are integers
+    return torch.from_numpy(np.sqrt(np.rint(np.square(np.stack(far)))))
 
 
 def _on_gpu(region: Tensor) -> Tensor:

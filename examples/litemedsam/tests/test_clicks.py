@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import distance_transform_edt
 
 from litemedsam import clicks
 from litemedsam.clicks import RULES, boundary_distance, bounding_box, next_click
@@ -136,3 +137,13 @@ def test_boxes():
 def test_unknown_rule():
     with pytest.raises(ValueError, match="rule must be one of"):
         next_click(square(), rule="largest")
+
+
+def test_distances_are_exact_to_the_last_bit():
+    """Or ties are broken by chance, and a resumed training clicks elsewhere."""
+    rng = np.random.default_rng(0)
+    for share in (0.3, 0.7, 0.95, 0.99):
+        region = rng.random((4, 66, 66)) < share
+        exact = np.stack([distance_transform_edt(frame) for frame in region]).astype(np.float32)
+        found = boundary_distance(torch.from_numpy(region), border_is_boundary=False)
+        assert (found.numpy() == exact).all()

@@ -185,7 +185,7 @@ def held_out(plan: Plan, entries: Sequence[Entry]) -> dict[tuple[Cell, str], flo
     by_cell: dict[tuple[Cell, str], list[float]] = {}
     runs: Mapping[str, Run] = {run.name: run for run in plan.runs()}
     for entry in entries:
-        if entry.run not in runs:
+        if entry.run not in runs or not runs[entry.run].steps:
             continue
         run = runs[entry.run]
         held = [n for n, data in plan.data.items() if data.part == "held_out"]

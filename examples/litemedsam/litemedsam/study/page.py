@@ -54,6 +54,8 @@ def markdown(plan: Plan, entries: Sequence[Entry]) -> str:
     parts += [
         "### Dice on small structures after the first click",
         effect_table([e for e in first if e.size == "small"]),
+        "### Dice of the bases, before any fine-tuning",
+        base_table(plan, entries),
         "### Dice on held-out cases of the training set",
         held_out_table(plan, entries),
     ]
@@ -67,7 +69,8 @@ def progress(plan: Plan, entries: Sequence[Entry]) -> str:
         [name, len(runs), sum(run.name in done for run in runs), _seeds(runs, done) or NOT_RUN]
         for name, runs in plan.blocks.items()
     ]
-    return _markdown(["block", "runs planned", "done", "seeds complete"], rows)
+    table = _markdown(["block", "runs planned", "done", "seeds complete"], rows)
+    return f"{table}\n\nA run that several blocks need is made once and counts in each."
 
 
 def effect_table(found: Sequence[Effect]) -> str:
@@ -87,6 +90,25 @@ def effect_table(found: Sequence[Effect]) -> str:
          "difference [95 %]", "each seed"],
         rows,
     )  # fmt: skip
+
+
+def base_table(plan: Plan, entries: Sequence[Entry]) -> str:
+    """Return a row per base and size, from the runs of no steps."""
+    names = {run.name for run in plan.runs() if run.steps == 0}
+    rows = []
+    for entry in entries:
+        sets = dict.fromkeys(s.test_set for s in entry.scores) if entry.run in names else {}
+        for name in sets:
+            for size in SIZES:
+                dice = [
+                    s.dice for s in entry.scores
+                    if s.test_set == name and s.small == (size == "small")
+                ]  # fmt: skip
+                if dice:
+                    means = [f"{value:.3f}" for value in np.mean(dice, 0)]
+                    rows.append([entry.regime, name, size, len(dice), means[0], means[-1]])
+    head = ["regime", "cases of", "size", "cases", "first click", f"click {clicks(entries)}"]
+    return _markdown(head, rows) if rows else f"{NOT_RUN}."
 
 
 def held_out_table(plan: Plan, entries: Sequence[Entry]) -> str:
