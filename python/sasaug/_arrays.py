@@ -36,8 +36,8 @@ class ArrayBatch:
     dtype: str
     n: int
     c: int
-    sizes: list[tuple[int, int]]
-    strides: list[tuple[int, int, int]]
+    sizes: Sequence[tuple[int, int]]
+    strides: Sequence[tuple[int, int, int]]
     step: int
     ragged: bool
     single: bool  # without a batch axis: [h w]
@@ -110,17 +110,20 @@ def _batch(
             f"{argument} must be of type {', '.join(types)} in native byte order, "
             f"got {getattr(items[0], 'dtype', dtype)}{_conversion(frontend, items[0], types)}"
         )
-    single = one or (not ragged and len(items[0].shape) == 2)
+    if not ragged:
+        shape, step = tuple(items[0].shape), frontend.strides(items[0])
+        return ArrayBatch(
+            frontend, device, items, dtype, *_stacked(shape, step, argument, one, channels)
+        )
     sizes: list[tuple[int, int]] = []
     strides: list[tuple[int, int, int]] = []
     first: tuple[int, int, bool] | None = None  # ndim, c, channel axis
     for place, item in enumerate(items):
-        name = f"{argument}[{place}]" if ragged else argument
+        name = f"{argument}[{place}]"
         if place > 0:
             items[place] = item = as_first(item, name, frontend, device, dtype)
         shape = tuple(item.shape)
-        lead = 0 if ragged or single else 1
-        size, step, c, axis = layout(shape, frontend.strides(item), name, lead, channels)
+        size, step, c, axis = layout(shape, frontend.strides(item), name, 0, channels)
         if first is None:
             first = (len(shape), c, axis)
         elif first != (len(shape), c, axis):
@@ -136,15 +139,26 @@ def _batch(
         device=device,
         arrays=items,
         dtype=dtype,
-        n=len(items) if ragged else 1 if single else items[0].shape[0],
+        n=len(items),
         c=first[1],
         sizes=sizes,
         strides=strides,
-        step=0 if ragged or single else frontend.strides(items[0])[0],
-        ragged=ragged,
-        single=single,
+        step=0,
+        ragged=True,
+        single=False,
         channel_axis=first[2],
     )
+
+
+@lru_cache(maxsize=4096)  # the arrays of a training loop have the same layout in every call
+def _stacked(
+    shape: tuple[int, ...], step: tuple[int, ...], argument: str, one: bool, channels: str
+) -> tuple[Any, ...]:
+    """The fields of an ArrayBatch from ``n`` on, for one array."""
+    single = one or len(shape) == 2
+    size, strides, c, axis = layout(shape, step, argument, 0 if single else 1, channels)
+    n, batch_step = (1, 0) if single else (shape[0], step[0])
+    return n, c, (size,), (strides,), batch_step, False, single, axis
 
 
 def _conversion(frontend: Frontend, array: Any, types: dict[str, int]) -> str:
@@ -160,7 +174,6 @@ def _conversion(frontend: Frontend, array: Any, types: dict[str, int]) -> str:
     return f"; convert it by .astype(np.{wanted})"
 
 
-@lru_cache(maxsize=4096)  # the arrays of a training loop have the same layout in every call
 def layout(
     shape: tuple[int, ...], step: tuple[int, ...], name: str, lead: int, channels: str
 ) -> tuple[tuple[int, int], tuple[int, int, int], int, bool]:
@@ -301,23 +314,21 @@ def allocate(
     else:
         frontend.check(out, argument)
         _check_output(frontend, out, argument, like.device)
-    batch = ArrayBatch(
-        frontend, like.device, [out], dtype, like.n, like.c, [], [(0, 0, 0)], 0, False,
+    y, x, k, n = 0, 0, 0, 0
+    if 0 not in shape:  # else nothing will be written
+        step = frontend.strides(out)
+        if not like.single:
+            n, step = step[0], step[1:]
+        if not like.channel_axis:
+            y, x = step
+        elif (channels or frontend.channels) == "first":
+            k, y, x = step
+        else:
+            y, x, k = step
+    return ArrayBatch(
+        frontend, like.device, [out], dtype, like.n, like.c, (), ((y, x, k),), n, False,
         like.single, like.channel_axis,
     )  # fmt: skip
-    if 0 in shape:  # nothing will be written
-        return batch
-    step = frontend.strides(out)
-    lead = 0 if like.single else 1
-    if not like.channel_axis:
-        y, x, k = step[lead], step[lead + 1], 0
-    elif (channels or frontend.channels) == "first":
-        k, y, x = step[lead : lead + 3]
-    else:
-        y, x, k = step[lead : lead + 3]
-    batch.strides[0] = (y, x, k)
-    batch.step = 0 if like.single else step[0]
-    return batch
 
 
 def _check_output(frontend: Frontend, out: Any, argument: str, device: int | None) -> None:

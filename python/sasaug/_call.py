@@ -25,7 +25,7 @@ from ._arrays import (
     overlap,
 )
 from ._checks import checked_image_type, label_bits, value_ranges
-from ._records import Batch, Inputs, InRange, OutRange, Source
+from ._records import Batch, Inputs, Source
 from ._values import check_conversion, refusal, unfit
 from .plan import DeviceSamples, Plan
 
@@ -50,11 +50,46 @@ class PlanInputs:
         return record
 
 
-@lru_cache(maxsize=256)
-def _ranges(limits: tuple[float, float] | None, in_type: str, out_type: str) -> tuple[Any, Any]:
-    """The value ranges of an input and an output, as records."""
-    given, kept = value_ranges(limits, in_type, out_type)
-    return InRange(*given), OutRange(*kept)
+@lru_cache(maxsize=1024)  # the batches of a training loop differ in addresses and seeds alone
+def _layout(
+    n: int,
+    canvas: tuple[int, int],
+    antialias: bool,
+    per_channel: bool,
+    salt_vs_pepper: float,
+    labels: tuple[int, ...] | None,
+    value_range: tuple[float, float] | None,
+    masks: tuple[str, bool, int],
+    images: tuple[str, int, int] | None,
+    x: tuple[str, int, tuple[int, int, int]] | None,
+    y: tuple[int, tuple[int, int, int]] | None,
+) -> bytes:
+    """A batch's record without addresses and seed."""
+    mask_type, ragged, mask_step = masks
+    bits = label_bits(labels, mask_type)
+    batch = Batch(
+        n=n,
+        h=canvas[0],
+        w=canvas[1],
+        c=1,
+        mask_bytes=MASK_TYPES[mask_type],
+        stacked=not ragged,
+        source_mask_n=mask_step,
+        antialias=antialias,
+        per_channel=per_channel,
+        salt_vs_pepper=salt_vs_pepper,
+        label_count=len(bits),
+    )
+    for place, label in enumerate(bits):
+        batch.labels[place] = label
+    if images is not None and x is not None:
+        image_type, batch.c, batch.source_image_n = images
+        out_type, batch.image_n, (batch.image_y, batch.image_x, batch.image_c) = x
+        batch.in_type, batch.out_type = IMAGE_TYPES[image_type], IMAGE_TYPES[out_type]
+        batch.in_range, batch.out_range = value_ranges(value_range, image_type, out_type)
+    if y is not None:
+        batch.mask_n, (batch.mask_y, batch.mask_x, _) = y
+    return bytes(batch)
 
 
 def batch_pair(
@@ -142,43 +177,37 @@ def launch(
     """
     if inputs is None and x is not None and 0 in x.arrays[0].shape:
         return -1  # nothing to do; and torch puts an empty array at address 0
-    labels = label_bits(plan.labels, masks.dtype)
     sources, sources_address = _sources(images, masks)
-    on_device = isinstance(plan.stored, DeviceSamples)
-    batch = Batch(
-        n=masks.n,
-        h=plan.canvas[0],
-        w=plan.canvas[1],
-        c=1,
-        mask_bytes=MASK_TYPES[masks.dtype],
-        sources=sources_address,
-        stacked=not masks.ragged,
-        source_mask_n=masks.step,
-        plan=plan.stored.address() if on_device else _core.address(plan.stored),  # type: ignore[union-attr,arg-type]
-        plan_on_device=on_device,
-        seed=plan.seed,
-        antialias=plan.antialias,
-        per_channel=plan.per_channel,
-        salt_vs_pepper=plan.salt_vs_pepper,
-        label_count=len(labels),
+    stored = plan.stored
+    batch = Batch.from_buffer_copy(
+        _layout(
+            masks.n,
+            plan.canvas,
+            plan.antialias,
+            plan.per_channel,
+            plan.salt_vs_pepper,
+            plan.labels,
+            plan.value_range,
+            (masks.dtype, masks.ragged, masks.step),
+            None if images is None else (images.dtype, images.c, images.step),
+            None if x is None else (x.dtype, x.step, x.strides[0]),
+            None if y is None else (y.step, y.strides[0]),
+        )
     )
-    for place, label in enumerate(labels):
-        batch.labels[place] = label
-    if images is not None and x is not None:
-        batch.c = images.c
-        batch.in_type = IMAGE_TYPES[images.dtype]
-        batch.out_type = IMAGE_TYPES[x.dtype]
-        batch.source_image_n = images.step
+    batch.sources = sources_address
+    if isinstance(stored, DeviceSamples):
+        batch.plan = stored.address()
+        batch.plan_on_device = True
+    else:
+        batch.plan = _core.address(stored)
+    batch.seed = plan.seed
+    if x is not None:
         batch.images = x.frontend.address(x.arrays[0])
-        batch.image_n = x.step
-        batch.image_y, batch.image_x, batch.image_c = x.strides[0]
-        batch.in_range, batch.out_range = _ranges(plan.value_range, images.dtype, x.dtype)
-        batch.check_values = check
-        batch.check_first = check and check_first
+        if check:
+            batch.check_values = True
+            batch.check_first = check_first
     if y is not None:
         batch.masks = y.frontend.address(y.arrays[0])
-        batch.mask_n = y.step
-        batch.mask_y, batch.mask_x, _ = y.strides[0]
     record = None if inputs is None else inputs.record()
     device = masks.device
     if device is None:

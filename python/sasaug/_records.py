@@ -14,6 +14,4 @@ from . import _core
 Batch: Any = as_ctypes_type(_core.BATCH)
 Inputs: Any = as_ctypes_type(_core.INPUTS)
 Settings: Any = dict(Inputs._fields_)["settings"]
-InRange: Any = dict(Batch._fields_)["in_range"]
-OutRange: Any = dict(Batch._fields_)["out_range"]
 Source: Any = as_ctypes_type(_core.SOURCE)

@@ -34,7 +34,7 @@ class DeviceSamples:
     frontend: Frontend
     device: int
     buffer: Any  # uint8 [n * SAMPLE.itemsize], of the caller's library
-    sizes: list[tuple[int, int]]  # of the images that they were drawn for
+    sizes: Sequence[tuple[int, int]]  # of the images that they were drawn for
     canvas: tuple[int, int]
     ragged: bool
     n: int
