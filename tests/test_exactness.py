@@ -193,7 +193,10 @@ def test_noise_is_a_step_of_its_own(face: Face, case: Case):
     height, width = plan.canvas
     again = plan[:]
     again.samples["window"] = again.samples["thumbnail"] = (0, 0, width, height)
-    assert same_bytes(face.apply(again, small, label)[0], x)
+    types = case.dtype, str(case.images.dtype)
+    if types[0] != types[1] and not all("float" in dtype for dtype in types):
+        again.value_range = None  # the new type's own range is filled
+    assert same_bytes(face.apply(again, small, label, check_values=False)[0], x)
 
 
 @given(case=cases())
@@ -295,7 +298,7 @@ def test_nan_and_infinity_in_the_roi_become_numbers(face: Face):
         ("salt_pepper", 0),
         ("poisson", np.inf),
     ):
-        out = getattr(face, kind)(x, mask, strength, seed=1)
+        out = getattr(face, kind)(x, mask, strength, seed=1, check_values=False)
         assert np.isnan(out[1, 3]), kind
         assert out[1, 0] == 0 and out[1, 2] == 0, kind
         assert out[1, 1] in (0, 1), kind
