@@ -85,6 +85,22 @@ def test_options_reach_sas(data, tmp_path):
     assert load(tmp_path / "out/images/x0_000.png").shape == (32, 64)
 
 
+def test_a_value_range_for_dim_16_bit_files(data, tmp_path):
+    """12-bit data: noise is relative to 4095, and the note that asked for the range is gone."""
+    image = np.full(disc().shape, 2000, np.uint16)
+    for path in (tmp_path / "images").iterdir():
+        write(path, image)
+    options = ["--copies", 1, "--p", 1, "--apply-to", "all", "--thumbnail", 1, 1]
+    without = run(*data, *options)
+    assert "noise is relative to 65535 unless --value-range LOW HIGH says otherwise" in (
+        " ".join(without.output.split())
+    )
+    given = run(*data, *options, "--value-range", 0, 4095, "--force")
+    assert given.exit_code == 0 and "--value-range" not in given.output
+    assert sasaug.SAS.from_json(_settings(tmp_path)).value_range == (0.0, 4095.0)
+    assert max(int(load(p).max()) for p in (tmp_path / "out/images").iterdir()) <= 4095
+
+
 def _settings(tmp_path):
     return json.dumps(json.loads((tmp_path / "out/settings.json").read_text())["settings"])
 

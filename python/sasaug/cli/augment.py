@@ -24,6 +24,7 @@ from .settings import (
     Pattern,
     Position,
     Thumbnail,
+    ValueRange,
     resolve,
     shard_of,
 )
@@ -56,6 +57,7 @@ def augment(
     p: P = None,
     apply_to: ApplyTo = None,
     antialias: Antialias = None,
+    value_range: ValueRange = None,
     labels: Labels = None,
     per_tar: Annotated[
         int | None,
@@ -156,6 +158,7 @@ def augment(
                 "p": p,
                 "apply_to": apply_to,
                 "antialias": antialias,
+                "value_range": value_range,
                 "labels": labels or None,
                 "copies": copies,
                 "seed": seed,

@@ -10,7 +10,16 @@ import typer
 
 from .. import NOISES, SAS, apply
 from . import console
-from .settings import Canvas, Config, ImagePattern, MaskThreshold, Noise, Pattern, resolve
+from .settings import (
+    Canvas,
+    Config,
+    ImagePattern,
+    MaskThreshold,
+    Noise,
+    Pattern,
+    ValueRange,
+    resolve,
+)
 
 if TYPE_CHECKING:
     from ..preview import Tile
@@ -55,6 +64,7 @@ def preview(
     config: Config = None,
     canvas: Canvas = None,
     noise: Noise = None,
+    value_range: ValueRange = None,
     seed: Annotated[int | None, typer.Option(help="Random seed. Default: 0.")] = None,
     out: Annotated[
         Path | None,
@@ -83,6 +93,7 @@ def preview(
         given = {
             "canvas": canvas,
             "noise": noise,
+            "value_range": value_range,
             "seed": seed,
             "pattern": pattern,
             "image_pattern": image_pattern,

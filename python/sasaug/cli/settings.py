@@ -27,6 +27,7 @@ __all__ = [
     "Pattern",
     "Position",
     "Thumbnail",
+    "ValueRange",
     "resolve",
     "shard_of",
 ]
@@ -57,6 +58,8 @@ HELP = {
     "them too. Default: large.",
     "labels": "Label whose pixels get noise; repeatable. Default: all.",
     "antialias": "Antialias when shrinking. Default: off.",
+    "value_range": "Grey values of black and full scale, such as 0 4095 for 12-bit data in 16-bit "
+    "files. Default: the full range of the file's type.",
     "pattern": 'Name of the masks of an image, such as "{stem}_mask*". Default: {stem}; with '
     "--image-pattern {key}; in tars {stem}.mask.",
     "image_pattern": "Name of an image; {key} is the part that --pattern repeats, as in "
@@ -81,6 +84,7 @@ P = Annotated[float | None, _option("p", "--p")]
 ApplyTo = Annotated[str | None, _option("apply_to", values=["large", "all"])]
 Labels = Annotated[list[int] | None, _option("labels")]
 Antialias = Annotated[bool | None, _option("antialias")]
+ValueRange = Annotated[tuple[float, float] | None, _option("value_range")]
 Pattern = Annotated[str | None, _option("pattern")]
 ImagePattern = Annotated[str | None, _option("image_pattern")]
 EachMask = Annotated[bool | None, _option("each_mask", "--each-mask/--merge-masks")]
@@ -119,7 +123,7 @@ def resolve(config: Path | None, given: Mapping[str, Any]) -> tuple[SAS, dict[st
     settings.update({name: _value(name, got) for name, got in given.items() if got is not None})
     of_a_run = {name: settings.pop(name, None) for name in OF_A_RUN}
     given_of_a_run = {name: got for name, got in of_a_run.items() if got is not None}
-    for name in ("canvas", "thumbnail", "labels"):
+    for name in ("canvas", "thumbnail", "labels", "value_range"):
         if isinstance(settings.get(name), list):
             settings[name] = tuple(settings[name])
     return SAS(**settings), given_of_a_run

@@ -68,7 +68,12 @@ def fingerprint(contents: Sequence[bytes]) -> str:
     return digest.hexdigest()
 
 
-def decode(case: Case, contents: Sequence[bytes], mask_threshold: int | None = None) -> Loaded:
+def decode(
+    case: Case,
+    contents: Sequence[bytes],
+    mask_threshold: int | None = None,
+    range_is_given: bool = False,
+) -> Loaded:
     """Decode an image and its masks, in the case's order.
 
     Masks of one image are merged: the largest label wins.
@@ -80,6 +85,8 @@ def decode(case: Case, contents: Sequence[bytes], mask_threshold: int | None = N
         The image file, then each mask file.
     mask_threshold : int, optional
         See `masks.decode_mask`.
+    range_is_given : bool
+        Whether the settings say what full scale is; otherwise dim 16-bit images are noted.
 
     Raises
     ------
@@ -92,7 +99,7 @@ def decode(case: Case, contents: Sequence[bytes], mask_threshold: int | None = N
     if image.ndim == 3 and image.shape[2] == 4:
         notes.append(("alpha channel of an image dropped", case.image))
         image = np.ascontiguousarray(image[..., :3])
-    if image.dtype == np.uint16 and 0 < image.max() < 2**16 // DIM:
+    if not range_is_given and image.dtype == np.uint16 and 0 < image.max() < 2**16 // DIM:
         notes.append((DIM_NOTE, f"{case.image} (greatest value {image.max():,})"))
     orientations = [about.orientation]
     merged: NDArray[Any] | None = None
