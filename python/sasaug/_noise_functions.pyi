@@ -5,6 +5,8 @@ from numpy.typing import ArrayLike
 
 from ._types import Images
 
+__all__: list[str]
+
 def noise_function(name: str) -> Callable[..., Any]: ...
 def gaussian(
     images: Images | Sequence[Images],
