@@ -5,7 +5,7 @@ from numpy.typing import ArrayLike
 
 from ._types import Images
 
-__all__: list[str]
+__all__ = ["gaussian", "poisson", "salt_pepper", "speckle"]
 
 def noise_function(name: str) -> Callable[..., Any]: ...
 def gaussian(
