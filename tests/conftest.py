@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from libraries import Emulated, Face, faces
+from libraries import Face, Played, faces
 from sasaug import _core
 
 settings.register_profile("quick", deadline=None, max_examples=60, derandomize=True)
@@ -20,7 +20,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 @pytest.fixture(scope="session", autouse=True)
 def build_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
     cache = getattr(request.config, "cache", None)
-    Emulated.cache = cache.mkdir("sasaug") if cache else tmp_path_factory.mktemp("emulated")
+    Played.cache = cache.mkdir("sasaug") if cache else tmp_path_factory.mktemp("played")
 
 
 @pytest.fixture(scope="module", params=faces())
