@@ -17,6 +17,20 @@ settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """The played GPU takes a share of hypothesis's examples, unless the profile is the long one."""
+    test = getattr(item, "function", None)
+    before = getattr(test, "_hypothesis_internal_use_settings", None)
+    if before is None or "[ptx" not in item.name or before.max_examples > 60:
+        return (yield)
+    test._hypothesis_internal_use_settings = settings(before, max_examples=8)
+    try:
+        return (yield)
+    finally:
+        test._hypothesis_internal_use_settings = before
+
+
 @pytest.fixture(scope="session", autouse=True)
 def build_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
     cache = getattr(request.config, "cache", None)
