@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(kPlanThreads)
 
 // A block fills a tile, phase by phase.
 template <int kBytes>
-__global__ void __launch_bounds__(kTileThreads, 6)
+__global__ void __launch_bounds__(kTileThreads, 4)
     pixels(const __grid_constant__ LaunchParameters<kBytes> parameters) {
   __shared__ Tile tile;
   __shared__ Tables tables;
