@@ -13,6 +13,7 @@
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
+#include <exception>
 #include <map>
 #include <memory>
 #include <string>
@@ -42,10 +43,19 @@ enum Flags : uint8_t { kReadable = 1, kWritable = 2, kWritten = 4 };
 
 // Memory of a device: a flag for each byte, which the side of Python sets.
 struct Region {
+  static constexpr u64 kPage = 4096;
+
   u64 first, bytes;
   uint8_t* flags;
   int device;
-  std::vector<Shadow> shadows;  // made when it is first written
+  // in pages, made when they are touched: a view's elements may be gigabytes apart
+  std::vector<std::unique_ptr<Shadow[]>> shadows;  // empty until the first write
+
+  Shadow& shadow(u64 at) {
+    auto& page = shadows[at / kPage];
+    if (!page) page = std::make_unique<Shadow[]>(kPage);
+    return page[at % kPage];
+  }
 
   bool holds(u64 address, u32 size) const {
     return address >= first && address + size <= first + bytes;
@@ -74,6 +84,7 @@ const Kernel* kernel;
 const uint8_t* parameters;
 int device;
 u32 launches = 0, interval = 0;
+bool stuck = false;  // a thread of the block
 std::vector<uint8_t> shared_memory, shared_set;
 std::vector<Shadow> shared_shadows;
 Region* recent = nullptr;
@@ -92,7 +103,12 @@ void leave(State state) {
 
 void fiber_main() {
   for (;;) {
-    kernel->run(current->thread);
+    try {
+      kernel->run(current->thread);
+    } catch (const std::exception& error) {  // nothing above a fiber could catch it
+      violation("the host stopped %s: %s", kernel->name, error.what());
+      stuck = true;
+    }
     leave(kDone);
   }
 }
@@ -186,7 +202,6 @@ bool in_shared(const Thread& t, u64 at, u32 size) {
 
 bool atomic_now = false;
 bool by_line = false;
-bool stuck = false;  // a thread of the block
 
 }  // namespace
 
@@ -231,7 +246,7 @@ void Thread::read(Space space, u64 address, void* to, u32 size) {
                         "read of no array's element, or of one that is not written yet");
     if (!r) return;
     for (u32 k = 0; k < size && !r->shadows.empty(); ++k) {
-      note_read(*this, r->shadows[address - r->first + k]);
+      note_read(*this, r->shadow(address - r->first + k));
     }
     memcpy(to, reinterpret_cast<const void*>(address), size);
   }
@@ -257,9 +272,9 @@ void Thread::write(Space space, u64 address, const void* from, u32 size) {
     counting->byte_stores += size == 1;
     Region* r = allowed(*this, address, size, kWritable, "write to no element of an output");
     if (!r) return;
-    if (r->shadows.empty()) r->shadows.resize(r->bytes);
+    if (r->shadows.empty()) r->shadows.resize((r->bytes + Region::kPage - 1) / Region::kPage);
     for (u64 k = address - r->first; k < address - r->first + size; ++k) {
-      note_write(*this, r->shadows[k], false);
+      note_write(*this, r->shadow(k), false);
       r->flags[k] |= kWritten;
     }
     memcpy(reinterpret_cast<void*>(address), from, size);
