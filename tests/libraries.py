@@ -9,7 +9,6 @@ import contextlib
 import ctypes
 import functools
 import importlib.util
-import platform
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -21,17 +20,7 @@ import numpy as np
 import pytest
 
 import sasaug
-from played_gpu import (
-    KERNELS,
-    MEMORY,
-    READABLE,
-    WRITABLE,
-    DeviceArray,
-    PlayedFrontend,
-    checked,
-    nvcc,
-    played_core,
-)
+from emulation import UNITS, DeviceArray, EmulatedFrontend, emulated_core
 from sasaug import _call, _frontends
 from sasaug.plan import DeviceSamples, Plan
 
@@ -263,43 +252,34 @@ class Cupy(Library):
         return type(array), array.device.id
 
 
-class Played(Library):
-    """The kernels' PTX on a GPU that the host plays, and all of Python's way to it."""
+class Emulated(Library):
+    """CUDA's kernels as loops on the host (emulated_cuda.cpp), and all of Python's way to them."""
 
-    name = "ptx"
-    frontend: Any = PlayedFrontend()
+    name = "emulated"
+    frontend: Any = EmulatedFrontend()
     gpu = True
     cache: Path  # where the module is built
 
     def missing(self) -> str | None:
-        if not KERNELS.is_file():
+        if not all(unit.is_file() for unit in UNITS):
             return "the sources are not at hand"
-        if not nvcc():
-            return "nvcc is not found"
-        if platform.system() != "Linux" or not shutil.which("c++"):
-            return "the played GPU needs Linux and a C++ compiler"
+        if not shutil.which("c++"):
+            return "no C++ compiler found"
         return None if importlib.util.find_spec("pybind11") else "pybind11 is not installed"
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         core = _call._core
-        played = played_core(self.cache)
-        if MEMORY.library is None:
-            MEMORY.use(played)
-        _call._core = played
+        _call._core = emulated_core(self.cache)
         _frontends.FRONTENDS.append(self.frontend)
         try:
-            with checked():
-                yield
+            yield
         finally:
             _frontends.FRONTENDS.remove(self.frontend)
             _call._core = core
 
     def to(self, array: Any, memory: Memory) -> Any:
         return DeviceArray(array)
-
-    def to_output(self, array: Any, memory: Memory) -> Any:
-        return DeviceArray(array, 0, READABLE | WRITABLE)
 
     def back(self, array: Any) -> Any:
         return array._array
@@ -312,7 +292,7 @@ class Played(Library):
 
 
 LIBRARIES: list[Library] = [
-    Library(), ReadOnly(), DLPack(), Torch(), TorchCuda(), Cupy(), Played(),
+    Library(), ReadOnly(), DLPack(), Torch(), TorchCuda(), Cupy(), Emulated(),
 ]  # fmt: skip
 
 

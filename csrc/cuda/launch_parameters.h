@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "cuda/memory.h"
+#include "method/value.h"
 
 namespace sasaug {
 
