@@ -127,12 +127,9 @@ class ResizeRows {
     if (empty || t.width == p.window.width) {
       for (int32_t r = 0; r < band.rows; ++r) {
         const size_t bytes = static_cast<size_t>(t.width) * sizeof(Label);
-        if (!band.used[r]) continue;
-        if (empty) {
+        if (band.used[r] && empty && t.height == b.h && t.width == b.w)
           memset(row[r] + t.x, 0, bytes);
-        } else {
-          memcpy(row[r] + t.x, from[r], bytes);
-        }
+        if (band.used[r] && !empty) memcpy(row[r] + t.x, from[r], bytes);
       }
       return !empty;
     }
