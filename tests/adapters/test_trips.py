@@ -11,7 +11,7 @@ import pytest
 
 import sasaug
 from samples import SETTINGS, picture
-from test_masks import HOSTS, Pipeline
+from test_adapter_masks import HOSTS, Pipeline
 
 PACKAGE = str(Path(sasaug.__file__).parent)
 KERNELS = {"run", "run_cuda"}

@@ -7,7 +7,7 @@ import pytest
 
 import sasaug
 from samples import SETTINGS, picture
-from test_masks import HOSTS, Pipeline
+from test_adapter_masks import HOSTS, Pipeline
 
 SAMPLE = [host for host in HOSTS if host != "kornia"]  # whose batches have one range
 
