@@ -301,6 +301,8 @@ def test_strengths_on_the_gpu_are_cut_to_the_kinds_range(gpu: Face, kind, dtype)
     facts = KINDS[kind]
     wild = np.array([np.nan, -np.inf, -1, -0.0, 1e-30, 2, 1e9, 3e38, np.inf], np.float32)
     images, masks = batch(len(wild), dtype=dtype)
+    if dtype == "float32":
+        images = images / np.float32(255)
     low, high = np.float32(facts["lowest"]), np.float32(facts["highest"])
     tame = [
         v if v == facts["identity"] else low if not v >= low else min(v, high) for v in wild
