@@ -145,7 +145,7 @@ def _source(
     try:
         one = chosen[0]
         contents = [read(images, one.image), *(read(masks, name) for name in one.masks)]
-        loaded = decode(one, contents, job.mask_threshold)
+        loaded = decode(one, contents, job)
     except Unusable as error:
         raise ValueError(str(error)) from error
     return Tile(loaded.image, loaded.mask, one.name)
