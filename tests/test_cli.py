@@ -92,9 +92,7 @@ def test_a_value_range_for_dim_16_bit_files(data, tmp_path):
         write(path, image)
     options = ["--copies", 1, "--p", 1, "--apply-to", "all", "--thumbnail", 1, 1]
     without = run(*data, *options)
-    assert "noise is relative to 65535 unless --value-range LOW HIGH says otherwise" in (
-        " ".join(without.output.split())
-    )
+    assert "; --value-range 0 N makes it relative to N, such as 4095 for" in without.stderr
     given = run(*data, *options, "--value-range", 0, 4095, "--force")
     assert given.exit_code == 0 and "--value-range" not in given.output
     assert sasaug.SAS.from_json(_settings(tmp_path)).value_range == (0.0, 4095.0)

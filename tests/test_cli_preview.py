@@ -124,3 +124,13 @@ def test_preview_reads_layouts_and_thresholds_as_augment_does(tmp_path, monkeypa
     first = load(tmp_path / "sasaug_preview.png")
     assert run("preview", *layout, "--kind", "speckle", "--mask-threshold", 91).exit_code == 0
     assert not np.array_equal(load(tmp_path / "sasaug_preview.png"), first)
+
+
+def test_preview_takes_a_value_range(data, tmp_path, monkeypatch):
+    """The canvas around a thumbnail is black: the range's lower end."""
+    monkeypatch.chdir(tmp_path)
+    folders = ["--images", tmp_path / "images", "--masks", tmp_path / "masks"]
+    options = ["--noise", "none", "--scale", 0.5, "--value-range", 70, 200]
+    assert run("preview", *folders, *options).exit_code == 0
+    sheet = load(tmp_path / "sasaug_preview.png")
+    assert (sheet == 70).all(axis=2).sum() > 256 * 256 // 3

@@ -29,6 +29,8 @@ small_fraction = 0.01
 salt_vs_pepper = 0.25
 per_channel = true
 labels = [255, 7]
+value_range = [0, 200]
+check_values = false
 
 [noise]
 speckle = [0.1, 0.2]
@@ -42,6 +44,8 @@ SETTINGS = sasaug.SAS(
     salt_vs_pepper=0.25,
     per_channel=True,
     labels=(255, 7),
+    value_range=(0, 200),
+    check_values=False,
     noise={"speckle": (0.1, 0.2), "poisson": (32, 64)},
 )
 
@@ -91,15 +95,21 @@ def test_command_line_wins(root):
     (root / "a.toml").write_text(TOML)
     options = ["--canvas", 48, "--p", 1, "--noise", "none", "--seed", 6, "--copies", 1]
     options += ["--thumbnail", 0.5, 1, "--labels", 3, "--apply-to", "all"]
+    options += ["--small-fraction", 0.5, "--no-per-channel", "--position", "random"]
+    options += ["--value-range", 1, 99, "--check-values", "--salt-vs-pepper", 1, "--antialias"]
     assert augment(root, "out", "--config", root / "a.toml", *options).exit_code == 0
     found = settings_of(root, "out")
     expected = sasaug.SAS(
         canvas=48,
         thumbnail=(0.5, 1.0),
         p=1.0,
-        small_fraction=0.01,
-        salt_vs_pepper=0.25,
-        per_channel=True,
+        small_fraction=0.5,
+        position="random",
+        salt_vs_pepper=1.0,
+        per_channel=False,
+        antialias=True,
+        value_range=(1.0, 99.0),
+        check_values=True,
         labels=(3,),
         noise={},
         apply_to="all",
@@ -119,7 +129,9 @@ def test_switches_of_a_file_can_be_turned_off_and_on(root, option):
 
 
 def test_nothing_is_said_as_none_where_there_is_no_null(root):
-    (root / "a.toml").write_text('thumbnail = "none"\nnoise = "none"\ncanvas = "64x32"\n')
+    nothing = ("thumbnail", "noise", "value_range", "labels", "check_values")
+    lines = [f'{name} = "none"' for name in nothing]
+    (root / "a.toml").write_text("\n".join([*lines, 'canvas = "64x32"', ""]))
     assert augment(root, "out", "--config", root / "a.toml").exit_code == 0
     found = sasaug.SAS.from_json(json.dumps(settings_of(root, "out")["settings"]))
     assert found == sasaug.SAS(thumbnail=None, noise=None, canvas=(64, 32))

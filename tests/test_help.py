@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ pytest.importorskip("typer", reason="needs the extra `cli`")
 from typer.testing import CliRunner
 
 from sasaug.cli import app
+from sasaug.settings import _descriptions
 
 COMMANDS = ["augment", "demo", "preview"]
 EVERY = [[], *([command] for command in COMMANDS)]
@@ -102,30 +104,75 @@ def test_options_of_examples_exist_and_are_described(command):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_option_says_what_it_is(command):
     """No option without help, and no help that is a fragment beginning with "Of"."""
-    text = help_of(command, columns=200)
-    options = re.findall(r"^  (--\S+(?: / --\S+)?)(?: <[^>]+>\S*)?(?:  +(.*))?$", text, re.M)
+    options = options_of(command)
     assert len(options) >= 6
-    for name, said in options:
-        assert len(said) > 10 and not said.startswith("Of "), name
+    for name, said in options.items():
+        assert len(said) > 10 and not said.startswith("Of"), name
+
+
+def options_of(command):
+    """Return the help of each option, without white space, in which lines are broken."""
+    entries = re.split(r"^  (?=--)", help_of(command).partition("\nOptions:\n")[2], flags=re.M)[1:]
+    form = r"--([\w-]+)(?: / --[\w-]+)?(?: <.*?>(?= |\n))?(.*)"
+    matches = [re.fullmatch(form, entry, re.S) for entry in entries]
+    return {match[1]: squashed(match[2]) for match in matches}
+
+
+def squashed(text):
+    return "".join(text.split())
+
+
+def test_every_setting_is_an_option_described_by_its_docstring():
+    """A new field of SAS needs no line of the command line's own."""
+    section = sasaug.SAS.__doc__.split("----------\n")[1].partition("\n    Raises\n")[0]
+    described = _descriptions()
+    entries = [f"{name} : {kind} {text}" for name, (kind, text) in described.items()]
+    assert squashed("".join(entries)) == squashed(section)
+    options = options_of("augment")
+    names = [field.name for field in fields(sasaug.SAS)]
+    assert names == list(described)
+    assert [n for n in names if n.replace("_", "-") not in options] == ["channels"]
+    for name in set(names) - {"channels"}:
+        text = squashed(described[name][1])
+        said = options[name.replace("_", "-")]
+        assert said.startswith(text), name
+        own = (r"On the command line, [^:;]+[:;][^.]+\.", r"Repeatable\.", r"Default: \S+( \S+)?\.")
+        assert re.fullmatch("".join(f"({squashed(o)})?" for o in own), said[len(text) :]), name
+
+
+def test_preview_takes_the_settings_that_it_does_not_set_itself():
+    names = {field.name for field in fields(sasaug.SAS)} - {"channels"}
+    shown = {name for name in names if name.replace("_", "-") in options_of("preview")}
+    assert names - shown == {"thumbnail", "p", "small_fraction", "apply_to"}
+    assert options_of("preview")["canvas"] == options_of("augment")["canvas"]
+    assert options_of("demo")["noise"] == options_of("augment")["noise"]
+
+
+def test_options_are_there_without_docstrings():
+    code = [sys.executable, "-OO", "-m", "sasaug", "augment", "--help"]
+    result = subprocess.run(code, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^  --value-range <low high>$", result.stdout, re.M)
+    assert re.search(r"^  --p <float> +Default: 0\.5\.$", result.stdout, re.M)
 
 
 def test_settings_say_their_defaults():
     """The defaults that the help names are those of SAS and of a job."""
-    text = re.sub(r"\s+", " ", help_of("augment"))
-    aug = sasaug.SAS()
+    aug, options = sasaug.SAS(), options_of("augment")
     low, high = aug.thumbnail
     for option, default in {
-        "thumbnail": f"{low:g} {high:g}",
+        "thumbnail": f"{low:g}{high:g}",
         "position": aug.position,
+        "noise": "default",
         "p": f"{aug.p:g}",
+        "small-fraction": f"{aug.small_fraction:g}",
         "apply-to": aug.apply_to,
+        "antialias": "off",
+        "salt-vs-pepper": f"{aug.salt_vs_pepper:g}",
         "copies": str(sasaug_job_default("copies")),
         "seed": str(sasaug_job_default("seed")),
     }.items():
-        assert re.search(rf" --{option} <[^>]*>\S* [^<]*?Default: {re.escape(default)}\.", text), (
-            option
-        )
-    assert f"at most {100 * aug.small_fraction:g} % of the image" in text
+        assert options[option].endswith(f"Default:{default}."), option
 
 
 def sasaug_job_default(name):

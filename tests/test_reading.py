@@ -224,7 +224,7 @@ def test_sixteen_bit_images_that_use_little_of_their_range_are_noted(job, top, i
     write(job.masks / "x.png", disc())
     notes = expand(job).notes
     note = (
-        "16-bit image below an eighth of full scale: noise is relative to 65535 unless "
-        "--value-range LOW HIGH says otherwise"
+        "16-bit image below an eighth of full scale: noise is relative to 65535; --value-range 0 N "
+        "makes it relative to N, such as 4095 for 12-bit data"
     )
     assert notes == ({note: [f"x.png (greatest value {top:,})"]} if is_noted else {})

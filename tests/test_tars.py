@@ -341,6 +341,16 @@ def test_folder_of_files_is_not_continued_as_tars(folder):
         expand(folder)
 
 
+def test_dim_16_bit_images_are_noted_unless_a_value_range_is_given(tars, tmp_path):
+    dim = png(np.full((40, 48), 2000, np.uint16))
+    write_tar(tmp_path / "dim.tar", [sample("x", 0, png=dim)])
+    job = replace(tars, images=tmp_path / "dim.tar")
+    (note,) = expand(job).notes
+    assert note.startswith("16-bit image below an eighth of full scale")
+    ranged = replace(EVERY, value_range=(0, 4095))
+    assert expand(replace(job, augment=ranged), force=True).notes == {}
+
+
 def test_wildcards_name_tars_in_any_order(tars, tmp_path):
     expand(tars)
     expand(replace(tars, images=tmp_path / "in/*.tar", out=tmp_path / "stars"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -43,22 +45,23 @@ class SAS:
     Parameters
     ----------
     canvas : int or (int, int), optional
-        Output size in pixels, (height, width); an int is both. Default: the input's own size.
+        Output size in pixels: height and width, or one number for both. Default: the input's own
+        size.
     thumbnail : (float, float) or (int, int), optional
-        Step 1: the range of the thumbnail's longer side. Two floats of (0, 1] are fractions of S,
-        the longer side of the largest thumbnail that fits the canvas; two ints >= 1 are pixels,
-        clipped to S. Ends included. None: no resizing.
+        Step 1: the range of the thumbnail's longer side, ends included. Two floats of (0, 1] are
+        fractions of S, the longer side of the largest thumbnail that fits the canvas; two ints >= 1
+        are pixels, clipped to S. None: no resizing.
     position : {"center", "random", "top_left"}
         Position of the thumbnail on the canvas.
     noise : mapping, str or None
-        Step 2: kind -> (low, high), the range of its strength; or the name of a preset ("default",
-        "scikit-image", "dali", "albumentations"). None or {}: no noise.
+        Step 2: the name of a preset ("default", "scikit-image", "dali", "albumentations"); or
+        kind -> (low, high), the range of its strength. None or {}: no noise.
     p : float
         Probability in [0, 1] that a sample that is not small is transformed.
     small_fraction : float
         A sample is small when its ROI covers no more than this fraction of its image.
     apply_to : {"large", "all"}
-        "large": small samples are never transformed.
+        "large": small samples are never transformed; "all": they are, with probability p.
     labels : sequence of int, optional
         Mask values that form the ROI (1 to 16 non-zero integers). Default: every value but 0.
     antialias : bool
@@ -191,10 +194,7 @@ class SAS:
             raise ValueError(
                 f"text must be settings as SAS.to_json writes them, got {text[:200]!r}"
             )
-        for name in ("canvas", "thumbnail", "labels", "value_range"):
-            if isinstance(settings.get(name), list):
-                settings[name] = tuple(settings[name])
-        return cls(**settings)
+        return cls(**_without_lists(settings))
 
     @untraced
     def plan(
@@ -343,3 +343,17 @@ class SAS:
 
 def _with_settings(kind: type[SAS], settings: dict[str, Any]) -> SAS:
     return kind(**settings)
+
+
+def _without_lists(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings with tuples, which files of JSON and TOML do not have."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
+
+
+def _descriptions() -> dict[str, tuple[str, str]]:
+    """Read the type and the description of each setting in the docstring, absent in python -OO."""
+    section = inspect.cleandoc(SAS.__doc__ or "").partition("Parameters\n----------\n")[2]
+    entries = re.findall(r"^(\w+) : (.+)\n((?: {4}.+\n?)+)", section.partition("\n\n")[0], re.M)
+    return {name: (kind, " ".join(text.split())) for name, kind, text in entries}

@@ -5,34 +5,28 @@ from __future__ import annotations
 import time
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from . import console
 from .settings import (
-    Antialias,
-    ApplyTo,
-    Canvas,
     Config,
     EachMask,
     ImagePattern,
-    Labels,
     MaskThreshold,
-    Noise,
-    P,
     Pattern,
-    Position,
-    Thumbnail,
-    ValueRange,
     resolve,
     shard_of,
+    takes_settings,
 )
 
 __all__ = ["augment"]
 
 
+@takes_settings()
 def augment(
+    *,
     images: Annotated[
         Path,
         typer.Option(
@@ -50,15 +44,6 @@ def augment(
     copies: Annotated[int | None, typer.Option(help="Outputs per image. Default: 20.")] = None,
     seed: Annotated[int | None, typer.Option(help="Random seed. Default: 0.")] = None,
     config: Config = None,
-    canvas: Canvas = None,
-    thumbnail: Thumbnail = None,
-    position: Position = None,
-    noise: Noise = None,
-    p: P = None,
-    apply_to: ApplyTo = None,
-    antialias: Antialias = None,
-    value_range: ValueRange = None,
-    labels: Labels = None,
     per_tar: Annotated[
         int | None,
         typer.Option(help="Write WebDataset tars with this many cases each instead of files."),
@@ -99,6 +84,7 @@ def augment(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the summary as one JSON object.")
     ] = False,
+    **settings: Any,
 ) -> None:
     """Write augmented copies of images and their masks.
 
@@ -151,15 +137,7 @@ def augment(
         aug, of_a_run = resolve(
             config,
             {
-                "canvas": canvas,
-                "thumbnail": thumbnail,
-                "position": position,
-                "noise": noise,
-                "p": p,
-                "apply_to": apply_to,
-                "antialias": antialias,
-                "value_range": value_range,
-                "labels": labels or None,
+                **settings,
                 "copies": copies,
                 "seed": seed,
                 "pattern": pattern,

@@ -12,7 +12,7 @@ import typer
 
 from .. import SAS, apply, get_num_threads
 from . import console
-from .settings import Noise, resolve
+from .settings import option, resolve
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,7 +38,7 @@ def demo(
             help=f"Contact sheet; an existing file is kept. Default: {DEMO}, which is overwritten."
         ),
     ] = None,
-    noise: Noise = None,
+    noise: Annotated[str | None, option("noise")] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
 ) -> None:
     """Show SAS on simulated ultrasound.

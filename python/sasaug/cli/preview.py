@@ -10,16 +10,7 @@ import typer
 
 from .. import NOISES, SAS, apply
 from . import console
-from .settings import (
-    Canvas,
-    Config,
-    ImagePattern,
-    MaskThreshold,
-    Noise,
-    Pattern,
-    ValueRange,
-    resolve,
-)
+from .settings import Config, ImagePattern, MaskThreshold, Pattern, resolve, takes_settings
 
 if TYPE_CHECKING:
     from ..preview import Tile
@@ -32,7 +23,9 @@ PHANTOMS = 4  # to choose from
 STEPS = 3  # strengths of a kind, from one end of its range to the other
 
 
+@takes_settings("thumbnail", "p", "small_fraction", "apply_to")  # which it sets itself
 def preview(
+    *,
     images: Annotated[
         Path | None, typer.Option(help="Folder of images. Default: simulated ultrasound.")
     ] = None,
@@ -62,9 +55,6 @@ def preview(
         ),
     ] = None,
     config: Config = None,
-    canvas: Canvas = None,
-    noise: Noise = None,
-    value_range: ValueRange = None,
     seed: Annotated[int | None, typer.Option(help="Random seed. Default: 0.")] = None,
     out: Annotated[
         Path | None,
@@ -74,6 +64,7 @@ def preview(
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file of --out.")] = False,
+    **settings: Any,
 ) -> None:
     """Draw one image with every noise at several strengths and scales.
 
@@ -91,9 +82,7 @@ def preview(
     path = out or PREVIEW
     with console.errors():
         given = {
-            "canvas": canvas,
-            "noise": noise,
-            "value_range": value_range,
+            **settings,
             "seed": seed,
             "pattern": pattern,
             "image_pattern": image_pattern,
@@ -145,7 +134,7 @@ def _source(
     try:
         one = chosen[0]
         contents = [read(images, one.image), *(read(masks, name) for name in one.masks)]
-        loaded = decode(one, contents, job.mask_threshold)
+        loaded = decode(one, contents, job)
     except Unusable as error:
         raise ValueError(str(error)) from error
     return Tile(loaded.image, loaded.mask, one.name)

@@ -2,34 +2,31 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from types import GenericAlias, NoneType, UnionType
+from typing import Annotated, Any, TypeVar, get_args, get_origin, get_type_hints
 
 import typer
 
 from .. import PRESETS, SAS, STREAM_VERSION
+from ..settings import _descriptions, _without_lists
 
 __all__ = [
-    "Antialias",
-    "ApplyTo",
-    "Canvas",
     "Config",
     "EachMask",
     "ImagePattern",
-    "Labels",
     "MaskThreshold",
-    "Noise",
-    "P",
     "Pattern",
-    "Position",
-    "Thumbnail",
-    "ValueRange",
+    "help_of",
+    "option",
     "resolve",
     "shard_of",
+    "takes_settings",
 ]
 
 #: Settings of a run that are not of SAS; see `sasaug.folder.Job`.
@@ -43,52 +40,48 @@ OF_A_RUN = {
     "per_tar": int,
 }
 VERSIONS = ("version", "stream_version")  # of a settings.json
-POSITIONS = ["center", "random", "top_left"]
 
-#: Help of the settings that are options, by name.
-HELP = {
-    "canvas": "Output size, N or HxW in pixels. Default: each image's own size.",
-    "thumbnail": "Range of the longer side: fractions of the largest that fits if at most 1 "
-    '("1 1" is the full canvas), pixels otherwise. Default: 0.25 1.',
-    "position": f"{', '.join(POSITIONS[:-1])} or {POSITIONS[-1]}. Default: {POSITIONS[0]}.",
-    "noise": f"Ranges of strength: {', '.join(PRESETS)}, or none; others by --config. "
-    "Default: default.",
-    "p": "Probability that a copy is transformed. Default: 0.5.",
-    "apply_to": "large: never transform objects of at most 3 % of the image; all: transform "
-    "them too. Default: large.",
-    "labels": "Label whose pixels get noise; repeatable. Default: all.",
-    "antialias": "Antialias when shrinking. Default: off.",
-    "value_range": "Grey values of black and full scale, such as 0 4095 for 12-bit data in 16-bit "
-    "files. Default: the full range of the file's type.",
-    "pattern": 'Name of the masks of an image, such as "{stem}_mask*". Default: {stem}; with '
-    "--image-pattern {key}; in tars {stem}.mask.",
-    "image_pattern": "Name of an image; {key} is the part that --pattern repeats, as in "
-    '"img_{key}" with "mask_{key}". Default: every file is an image.',
-    "each_mask": "Several masks of an image are cases of their own, or one merged case. "
-    "Default: merged.",
-    "mask_threshold": "Least grey value of a mask that counts as object; 0: grey values are "
-    "labels. Default: half of the maximum for masks that are JPEG or have soft edges, else 0.",
+#: Settings of SAS that are not options: files have a fixed channel axis.
+NO_OPTIONS = ("channels",)
+DEFAULTS = {field.name: field.default for field in fields(SAS) if field.name not in NO_OPTIONS}
+DESCRIPTIONS = _descriptions()
+HINTS = get_type_hints(SAS)
+#: What differs on the command line from Python: the value's form, and a sentence of help.
+FORMS = {"canvas": "<n or hxw>", "noise": "<preset or none>"}
+NOTES = {
+    "thumbnail": 'On the command line, numbers up to 1 are fractions: "1 1" is the full canvas.',
+    "noise": "On the command line, a preset or none; ranges by --config.",
 }
 
-
-def _option(name: str, *flags: str, values: list[str] | None = None) -> Any:
-    complete: Callable[[], list[str]] | None = None if values is None else lambda: values
-    return typer.Option(*flags, help=HELP[name], autocompletion=complete)
-
-
-Canvas = Annotated[str | None, _option("canvas")]
-Thumbnail = Annotated[tuple[float, float] | None, _option("thumbnail")]
-Position = Annotated[str | None, _option("position", values=POSITIONS)]
-Noise = Annotated[str | None, _option("noise", values=[*PRESETS, "none"])]
-P = Annotated[float | None, _option("p", "--p")]
-ApplyTo = Annotated[str | None, _option("apply_to", values=["large", "all"])]
-Labels = Annotated[list[int] | None, _option("labels")]
-Antialias = Annotated[bool | None, _option("antialias")]
-ValueRange = Annotated[tuple[float, float] | None, _option("value_range")]
-Pattern = Annotated[str | None, _option("pattern")]
-ImagePattern = Annotated[str | None, _option("image_pattern")]
-EachMask = Annotated[bool | None, _option("each_mask", "--each-mask/--merge-masks")]
-MaskThreshold = Annotated[int | None, _option("mask_threshold")]
+Pattern = Annotated[
+    str | None,
+    typer.Option(
+        help='Name of the masks of an image, such as "{stem}_mask*". Default: {stem}; with '
+        "--image-pattern {key}; in tars {stem}.mask."
+    ),
+]
+ImagePattern = Annotated[
+    str | None,
+    typer.Option(
+        help="Name of an image; {key} is the part that --pattern repeats, as in "
+        '"img_{key}" with "mask_{key}". Default: every file is an image.'
+    ),
+]
+EachMask = Annotated[
+    bool | None,
+    typer.Option(
+        "--each-mask/--merge-masks",
+        help="Several masks of an image are cases of their own, or one merged case. "
+        "Default: merged.",
+    ),
+]
+MaskThreshold = Annotated[
+    int | None,
+    typer.Option(
+        help="Least grey value of a mask that counts as object; 0: grey values are "
+        "labels. Default: half of the maximum for masks that are JPEG or have soft edges, else 0."
+    ),
+]
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -96,6 +89,78 @@ Config = Annotated[
         "Options on the command line take precedence."
     ),
 ]
+Command = TypeVar("Command", bound=Callable[..., None])
+
+
+def takes_settings(*without: str) -> Callable[[Command], Command]:
+    """Give a command with ``**settings`` an option for every setting of SAS, but for some.
+
+    The options follow that of `config`; their values are None where they are not given.
+    """
+
+    def give(command: Command) -> Command:
+        signature = inspect.signature(command, eval_str=True)
+        *own, _ = signature.parameters.values()
+        place = [parameter.name for parameter in own].index("config") + 1
+        own[place:place] = [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=None,
+                annotation=Annotated[_kind(name) | None, option(name)],
+            )
+            for name in DEFAULTS
+            if name not in without
+        ]
+        command.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
+        return command
+
+    return give
+
+
+def option(name: str) -> Any:
+    """Return the option of a setting of SAS."""
+    values = [*PRESETS, "none"] if name == "noise" else _choices(name)
+    form = FORMS.get(name, f"<{'|'.join(values)}>" if values else None)
+    if get_origin(_kind(name)) is tuple:
+        form = "<low high>"
+    complete: Callable[[], list[str]] | None = (lambda: values) if values else None
+    return typer.Option(help=help_of(name), metavar=form, autocompletion=complete)
+
+
+def help_of(name: str) -> str:
+    """Return the help of a setting: its description in the docstring, and its default."""
+    _, text = DESCRIPTIONS.get(name, ("", ""))
+    note = "Repeatable." if get_origin(_kind(name)) is list else NOTES.get(name, "")
+    is_told = "Default:" in text or DEFAULTS[name] is None
+    default = "" if is_told else f"Default: {_shown(DEFAULTS[name])}."
+    return " ".join(part for part in (text, note, default) if part)
+
+
+def _kind(name: str) -> Any:
+    """Return the type that the command line reads: text where a setting has several types."""
+    hint = HINTS[name]
+    kinds = [hint]
+    if get_origin(hint) is UnionType:
+        kinds = [kind for kind in get_args(hint) if kind is not NoneType]
+    if len(kinds) > 1:
+        return str
+    return GenericAlias(list, get_args(kinds[0])) if get_origin(kinds[0]) is Sequence else kinds[0]
+
+
+def _choices(name: str) -> list[str]:
+    """Return the values of a setting that has few, as in {"large", "all"}."""
+    kind, _ = DESCRIPTIONS.get(name, ("", ""))
+    return [word.strip('" ') for word in kind[1:-1].split(",")] if kind.startswith("{") else []
+
+
+def _shown(default: Any) -> str:
+    """Return a default as it would be typed."""
+    if isinstance(default, bool):
+        return "on" if default else "off"
+    if isinstance(default, tuple):
+        return " ".join(_shown(value) for value in default)
+    return f"{default:g}" if isinstance(default, float) else str(default)
 
 
 def resolve(config: Path | None, given: Mapping[str, Any]) -> tuple[SAS, dict[str, Any]]:
@@ -120,13 +185,11 @@ def resolve(config: Path | None, given: Mapping[str, Any]) -> tuple[SAS, dict[st
         A setting is unknown or out of range, or the file cannot be read or understood.
     """
     settings = {} if config is None else _read(config)
-    settings.update({name: _value(name, got) for name, got in given.items() if got is not None})
+    is_given = {name: got for name, got in given.items() if got is not None and got != []}
+    settings.update({name: _value(name, got) for name, got in is_given.items()})
     of_a_run = {name: settings.pop(name, None) for name in OF_A_RUN}
     given_of_a_run = {name: got for name, got in of_a_run.items() if got is not None}
-    for name in ("canvas", "thumbnail", "labels", "value_range"):
-        if isinstance(settings.get(name), list):
-            settings[name] = tuple(settings[name])
-    return SAS(**settings), given_of_a_run
+    return SAS(**_without_lists(settings)), given_of_a_run
 
 
 def shard_of(text: str | None) -> tuple[int, int] | None:
@@ -187,7 +250,7 @@ def _toml(text: str) -> dict[str, Any]:
 
 def _value(name: str, got: Any) -> Any:
     """Return a setting with the type of `SAS`; TOML and the command line have no null."""
-    if got == "none" and name in ("canvas", "thumbnail", "noise"):
+    if got == "none" and NoneType in get_args(HINTS.get(name)):
         return None
     if name == "canvas":
         return _canvas(got)

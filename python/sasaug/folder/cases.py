@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .job import Unusable
+from .job import Job, Unusable
 from .masks import decode_mask
 from .reading import decode_image, header
 
@@ -19,8 +19,8 @@ __all__ = ["Case", "Loaded", "decode", "fingerprint", "read"]
 
 DIM = 8  # 16-bit images whose greatest value is below 1 / DIM of full scale are noted
 DIM_NOTE = (
-    "16-bit image below an eighth of full scale: noise is relative to 65535 unless "
-    "--value-range LOW HIGH says otherwise"
+    "16-bit image below an eighth of full scale: noise is relative to 65535; --value-range 0 N "
+    "makes it relative to N, such as 4095 for 12-bit data"
 )
 EMPTY_NOTE = "empty mask: the sample counts as small and is not transformed by default"
 FULL_NOTE = "mask covers the whole image"
@@ -68,12 +68,7 @@ def fingerprint(contents: Sequence[bytes]) -> str:
     return digest.hexdigest()
 
 
-def decode(
-    case: Case,
-    contents: Sequence[bytes],
-    mask_threshold: int | None = None,
-    range_is_given: bool = False,
-) -> Loaded:
+def decode(case: Case, contents: Sequence[bytes], job: Job) -> Loaded:
     """Decode an image and its masks, in the case's order.
 
     Masks of one image are merged: the largest label wins.
@@ -83,10 +78,8 @@ def decode(
     case : Case
     contents : sequence of bytes
         The image file, then each mask file.
-    mask_threshold : int, optional
-        See `masks.decode_mask`.
-    range_is_given : bool
-        Whether the settings say what full scale is; otherwise dim 16-bit images are noted.
+    job : Job
+        Its `mask_threshold`; and its value range, without which dim 16-bit images are noted.
 
     Raises
     ------
@@ -99,12 +92,13 @@ def decode(
     if image.ndim == 3 and image.shape[2] == 4:
         notes.append(("alpha channel of an image dropped", case.image))
         image = np.ascontiguousarray(image[..., :3])
-    if not range_is_given and image.dtype == np.uint16 and 0 < image.max() < 2**16 // DIM:
+    is_dim = image.dtype == np.uint16 and 0 < image.max() < 2**16 // DIM
+    if is_dim and job.augment.value_range is None:
         notes.append((DIM_NOTE, f"{case.image} (greatest value {image.max():,})"))
     orientations = [about.orientation]
     merged: NDArray[Any] | None = None
     for path, content in zip(case.masks, contents[1:], strict=True):
-        mask, orientation = decode_mask(path, content, mask_threshold, notes)
+        mask, orientation = decode_mask(path, content, job.mask_threshold, notes)
         orientations.append(orientation)
         if mask.shape != image.shape[:2]:
             raise Unusable(_other_size(path, mask, image, about.orientation))

@@ -24,7 +24,7 @@ def expand_case(job: Job, space: Workspace, case: Case, earlier: list[Row], forc
             raise Unusable(f"{case.image}: image or mask {CHANGED}")
         if len(earlier) == job.copies:
             return _outcome(earlier, earlier=True)
-        loaded = decode(case, found, job.mask_threshold, job.augment.value_range is not None)
+        loaded = decode(case, found, job)
         rows = []
         for copy in copies(job, case, loaded, source_hash):
             space.put(copy.row["image"], copy.image, force)

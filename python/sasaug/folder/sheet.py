@@ -37,9 +37,7 @@ def write_preview(job: Job, space: Workspace, cases: Sequence[Case], rows: Seque
     sheet = []
     for index in range(count):
         case = pool[(2 * index + 1) * len(pool) // (2 * count)]
-        source = decode(
-            case, contents(job, case), job.mask_threshold, job.augment.value_range is not None
-        )
+        source = decode(case, contents(job, case), job)
         first = Tile(source.image, source.mask, case.name.rpartition("/")[2])
         several = sorted(copies[_source(case)], key=lambda row: not is_transformed(row))
         sheet.append([first, *(tile(job, row) for row in several[:PREVIEW_COPIES])])

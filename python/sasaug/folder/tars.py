@@ -139,7 +139,7 @@ def _write(job: Job, tar: Tar, path: Path) -> _Written:
                 if isinstance(source, Unusable):
                     raise source
                 case, found = source
-                loaded = decode(case, found, job.mask_threshold)
+                loaded = decode(case, found, job)
                 for copy in copies(job, case, loaded, fingerprint(found)):
                     writer.write(_sample(case, copy))
                     written.count["outputs"] += 1
