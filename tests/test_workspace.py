@@ -236,6 +236,22 @@ def test_many_runs_join_and_end_without_an_error_of_the_system(tmp_path):
     assert (tmp_path / "out/images/x.png").read_bytes() == b"the same"
 
 
+def test_a_run_that_ends_is_neither_joined_nor_brought_back(tmp_path):
+    """A process that comes between the two steps of an end waits, and begins a run of its own."""
+    ends = ledger.Ledger(tmp_path, {"seed": 0}).workspace
+    writes = ledger.Ledger(tmp_path, {"seed": 0}).workspace
+    assert writes.folder == ends.folder
+    ends.folder.rename(tmp_path / ".sasaug-away")
+    began = ledger.Ledger(tmp_path, {"seed": 0}).workspace
+    assert began.folder != ends.folder
+    with pytest.raises(Superseded):
+        writes.put("images/x.png", b"late")
+    began.put("images/x.png", b"new")
+    began.retire()
+    assert (tmp_path / "images/x.png").read_bytes() == b"new"
+    assert not (tmp_path / ".sasaug").exists()
+
+
 @pytest.mark.parametrize("name", ["/precious.png", "../precious.png", "images", ""])
 def test_names_of_an_edited_manifest_delete_nothing_else(job, tmp_path, name):
     expand(job)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ __all__ = [
 ]
 
 MANIFEST, UNFINISHED, RUN = "manifest.csv", ".sasaug", "run.json"
-ATTEMPTS = 20  # to join a run while others begin and end theirs
+ATTEMPTS, PAUSE = 100, 0.01  # to join a run while others begin and end theirs; seconds
 
 
 class Superseded(OSError):
@@ -71,14 +72,19 @@ class Workspace:
             try:
                 with named(top / RUN):
                     top.mkdir(exist_ok=True)
-                    _create(top, top / RUN, json.dumps(mine, ensure_ascii=False).encode())
-                    run = json.loads((top / RUN).read_text(encoding="utf-8"))
-                    (top / run["token"]).mkdir(exist_ok=True)
-                return cls(out, top / run["token"]), dict(run["settings"])
+                    run = _begin(top, mine)
+                # Only the run's first process makes its folder: one that came back after the run
+                # had ended would let its other processes write on.
+                if (top / run["token"]).is_dir():
+                    return cls(out, top / run["token"]), dict(run["settings"])
+                if attempt == ATTEMPTS:  # whoever ended the run was killed halfway
+                    shutil.rmtree(retire(out), ignore_errors=True)
+                    attempt = 0
             except (FileExistsError, FileNotFoundError):  # another run has just taken it away
-                attempt += 1
-                if attempt > ATTEMPTS:
+                if attempt == ATTEMPTS:
                     raise
+            attempt += 1
+            time.sleep(PAUSE)
 
     @contextmanager
     def part(self) -> Iterator[Path]:
@@ -199,6 +205,17 @@ def named(path: Path) -> Iterator[None]:
         ):
             raise
         raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+
+
+def _begin(top: Path, mine: Mapping[str, Any]) -> dict[str, Any]:
+    """Begin a run, unless another one has begun; return the token and settings of the one that has."""
+    folder = top / mine["token"]
+    folder.mkdir()
+    _create(folder, top / RUN, json.dumps(mine, ensure_ascii=False).encode())
+    run: dict[str, Any] = json.loads((top / RUN).read_text(encoding="utf-8"))
+    if run["token"] != folder.name:
+        folder.rmdir()
+    return run
 
 
 def _create(folder: Path, path: Path, content: bytes) -> None:
