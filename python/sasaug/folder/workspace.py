@@ -208,7 +208,7 @@ def named(path: Path) -> Iterator[None]:
 
 
 def _begin(top: Path, mine: Mapping[str, Any]) -> dict[str, Any]:
-    """Begin a run, unless another one has begun; return the token and settings of the one that has."""
+    """Begin a run unless one has begun; return the token and settings of the one that has."""
     folder = top / mine["token"]
     folder.mkdir()
     _create(folder, top / RUN, json.dumps(mine, ensure_ascii=False).encode())
