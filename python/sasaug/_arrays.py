@@ -22,7 +22,7 @@ MASK_TYPES = {  # their bytes
 MAX_SIDE = 2**29  # a value's place in a row of four channels fits 31 bits, products of sides 63
 
 
-@dataclass
+@dataclass(slots=True)
 class ArrayBatch:
     """Images or masks of a batch, either one array or, ragged, a list of them.
 
@@ -77,14 +77,15 @@ def is_single_image(images: Any, masks: Any, channels: str | None) -> bool:
     if isinstance(images, (list, tuple)) or isinstance(masks, (list, tuple)):
         return False
     image, mask = _shape(images, "images"), _shape(masks, "masks")
-    if len(image) != 3 or image == mask or len(mask) not in (2, 3):
+    if image == mask or len(image) != 3 or len(mask) not in (2, 3):
         return False
     first = (checked_channels(channels) or adopt(images, "images")[0].channels) == "first"
     return _one_image(image, mask, 0 if first else 2)
 
 
 def _shape(array: Any, argument: str) -> tuple[int, ...]:
-    return tuple(array.shape if hasattr(array, "shape") else adopt(array, argument)[1].shape)
+    shape = getattr(array, "shape", None)
+    return tuple(adopt(array, argument)[1].shape if shape is None else shape)
 
 
 def _one_image(image: tuple[int, ...], mask: tuple[int, ...], axis: int) -> bool:
@@ -257,6 +258,8 @@ def check_pair(images: ArrayBatch, masks: ArrayBatch) -> None:
             "masks must have a channel axis only where the images have one, "
             f"got shape {tuple(masks.arrays[0].shape)}"
         )
+    if images.sizes == masks.sizes:
+        return
     for s, (image, mask) in enumerate(zip(images.sizes, masks.sizes, strict=True)):
         if image != mask:
             name = f"masks[{s}]" if masks.ragged else "masks"
@@ -314,21 +317,26 @@ def allocate(
     else:
         frontend.check(out, argument)
         _check_output(frontend, out, argument, like.device)
-    y, x, k, n = 0, 0, 0, 0
-    if 0 not in shape:  # else nothing will be written
-        step = frontend.strides(out)
-        if not like.single:
-            n, step = step[0], step[1:]
-        if not like.channel_axis:
-            y, x = step
-        elif (channels or frontend.channels) == "first":
-            k, y, x = step
-        else:
-            y, x, k = step
+    first = (channels or frontend.channels) == "first"
+    step, strides = _written(shape, frontend.strides(out), like.single, like.channel_axis, first)
     return ArrayBatch(
-        frontend, like.device, [out], dtype, like.n, like.c, (), ((y, x, k),), n, False,
+        frontend, like.device, [out], dtype, like.n, like.c, (), (strides,), step, False,
         like.single, like.channel_axis,
     )  # fmt: skip
+
+
+@lru_cache(maxsize=4096)  # as for _stacked
+def _written(
+    shape: tuple[int, ...], step: tuple[int, ...], single: bool, channel_axis: bool, first: bool
+) -> tuple[int, tuple[int, int, int]]:
+    """The strides of an output: along the samples, and along (y, x, channel)."""
+    if 0 in shape:  # nothing will be written
+        return 0, (0, 0, 0)
+    n, step = (0, step) if single else (step[0], step[1:])
+    if not channel_axis:
+        return n, (step[0], step[1], 0)
+    y, x, k = (step[1], step[2], step[0]) if first else step
+    return n, (y, x, k)
 
 
 def _check_output(frontend: Frontend, out: Any, argument: str, device: int | None) -> None:

@@ -30,7 +30,7 @@ from ._values import check_conversion, refusal, unfit
 from .plan import DeviceSamples, Plan
 
 
-@dataclass
+@dataclass(slots=True)
 class PlanInputs:
     """The values a plan is drawn from, each None, a numpy array [n] or an address on the GPU."""
 
@@ -41,10 +41,13 @@ class PlanInputs:
     strengths: NDArray[np.float32] | int | None  # of the noise; None: drawn
 
     def record(self) -> Any:
-        record = Inputs.from_buffer_copy(self.settings)
+        """What the kernels read: the settings alone where nothing else is given."""
+        record = self.settings
         for name in ("ids", "windows", "sides", "strengths"):
             values = getattr(self, name)
             if values is not None:
+                if record is self.settings:
+                    record = Inputs.from_buffer_copy(record)
                 on_device = isinstance(values, int)
                 setattr(record, name, (values if on_device else _core.address(values), on_device))
         return record
@@ -59,13 +62,14 @@ def _layout(
     salt_vs_pepper: float,
     labels: tuple[int, ...] | None,
     value_range: tuple[float, float] | None,
-    masks: tuple[str, bool, int],
+    mask_type: str,
+    mask_step: int,
     images: tuple[str, int, int] | None,
     x: tuple[str, int, tuple[int, int, int]] | None,
     y: tuple[int, tuple[int, int, int]] | None,
-) -> bytes:
-    """A batch's record without addresses and seed."""
-    mask_type, ragged, mask_step = masks
+    source: tuple[Any, ...] | None,
+) -> tuple[bytes, bytes]:
+    """The records of a batch and of its source, if it has one, without addresses and seed."""
     bits = label_bits(labels, mask_type)
     batch = Batch(
         n=n,
@@ -73,7 +77,7 @@ def _layout(
         w=canvas[1],
         c=1,
         mask_bytes=MASK_TYPES[mask_type],
-        stacked=not ragged,
+        stacked=source is not None,
         source_mask_n=mask_step,
         antialias=antialias,
         per_channel=per_channel,
@@ -89,7 +93,17 @@ def _layout(
         batch.in_range, batch.out_range = value_ranges(value_range, image_type, out_type)
     if y is not None:
         batch.mask_n, (batch.mask_y, batch.mask_x, _) = y
-    return bytes(batch)
+    return bytes(batch), b"" if source is None else bytes(_source(*source))
+
+
+def _source(
+    size: tuple[int, int], mask: tuple[int, int, int], image: tuple[int, int, int] | None
+) -> Any:
+    """The source's record without addresses, from the strides of mask and image."""
+    record = Source(h=size[0], w=size[1], mask_y=mask[0], mask_x=mask[1])
+    if image is not None:
+        record.image_y, record.image_x, record.image_c = image
+    return record
 
 
 def batch_pair(
@@ -177,24 +191,34 @@ def launch(
     """
     if inputs is None and x is not None and 0 in x.arrays[0].shape:
         return -1  # nothing to do; and torch puts an empty array at address 0
-    sources, sources_address = _sources(images, masks)
     stored = plan.stored
-    batch = Batch.from_buffer_copy(
-        _layout(
-            masks.n,
-            plan.canvas,
-            plan.antialias,
-            plan.per_channel,
-            plan.salt_vs_pepper,
-            plan.labels,
-            plan.value_range,
-            (masks.dtype, masks.ragged, masks.step),
-            None if images is None else (images.dtype, images.c, images.step),
-            None if x is None else (x.dtype, x.step, x.strides[0]),
-            None if y is None else (y.step, y.strides[0]),
-        )
+    batch_record, source_record = _layout(
+        masks.n,
+        plan.canvas,
+        plan.antialias,
+        plan.per_channel,
+        plan.salt_vs_pepper,
+        plan.labels,
+        plan.value_range,
+        masks.dtype,
+        masks.step,
+        None if images is None else (images.dtype, images.c, images.step),
+        None if x is None else (x.dtype, x.step, x.strides[0]),
+        None if y is None else (y.step, y.strides[0]),
+        None
+        if masks.ragged
+        else (masks.sizes[0], masks.strides[0], None if images is None else images.strides[0]),
     )
-    batch.sources = sources_address
+    batch = Batch.from_buffer_copy(batch_record)
+    if masks.ragged:
+        sources = _sources(images, masks)
+        batch.sources = _core.address(sources)
+    else:
+        sources = Source.from_buffer_copy(source_record)
+        sources.mask = masks.frontend.address(masks.arrays[0])
+        if images is not None:
+            sources.image = images.frontend.address(images.arrays[0])
+        batch.sources = ctypes.addressof(sources)
     if isinstance(stored, DeviceSamples):
         batch.plan = stored.address()
         batch.plan_on_device = True
@@ -249,23 +273,14 @@ def _first(batch: ArrayBatch, channels: str | None) -> bool:
     return (channels or batch.frontend.channels) == "first"
 
 
-def _sources(images: ArrayBatch | None, masks: ArrayBatch) -> tuple[Any, int]:
-    """The sources' records, one for a stacked batch, and their address."""
-    if masks.ragged:
-        table = np.zeros(masks.n, _core.SOURCE)
-        table["h"], table["w"] = np.array(masks.sizes, np.int32).T
-        table["mask"] = [masks.frontend.address(mask) for mask in masks.arrays]
-        table["mask_y"], table["mask_x"], _ = np.array(masks.strides, np.int64).T
-        if images is not None:
-            table["image"] = [images.frontend.address(image) for image in images.arrays]
-            steps = np.array(images.strides, np.int64).T
-            table["image_y"], table["image_x"], table["image_c"] = steps
-        return table, _core.address(table)
-    (h, w), (mask_y, mask_x, _) = masks.sizes[0], masks.strides[0]
-    source = Source(
-        mask=masks.frontend.address(masks.arrays[0]), h=h, w=w, mask_y=mask_y, mask_x=mask_x
-    )
+def _sources(images: ArrayBatch | None, masks: ArrayBatch) -> NDArray[Any]:
+    """The records of a ragged batch's sources."""
+    table = np.zeros(masks.n, _core.SOURCE)
+    table["h"], table["w"] = np.array(masks.sizes, np.int32).T
+    table["mask"] = [masks.frontend.address(mask) for mask in masks.arrays]
+    table["mask_y"], table["mask_x"], _ = np.array(masks.strides, np.int64).T
     if images is not None:
-        source.image = images.frontend.address(images.arrays[0])
-        source.image_y, source.image_x, source.image_c = images.strides[0]
-    return source, ctypes.addressof(source)
+        table["image"] = [images.frontend.address(image) for image in images.arrays]
+        steps = np.array(images.strides, np.int64).T
+        table["image_y"], table["image_x"], table["image_c"] = steps
+    return table

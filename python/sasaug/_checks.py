@@ -38,7 +38,8 @@ def checked_fraction(name: str, value: Any) -> float:
 
 
 def is_integer(value: Any) -> bool:
-    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    kind = type(value)  # nearly always int itself
+    return kind is int or (kind is not bool and isinstance(value, (int, np.integer)))
 
 
 def checked_integer(name: str, value: Any, end: int) -> int:

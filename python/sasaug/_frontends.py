@@ -105,7 +105,7 @@ class Numpy:
 
     def empty(self, shape: tuple[int, ...], dtype: str, device: int | None) -> Any:
         try:
-            return np.empty(shape, dtype)
+            return np.empty(shape, _numpy_type(dtype))
         except TypeError:
             raise TypeError(
                 f"dtype must be a type that numpy knows (bfloat16: import ml_dtypes), got {dtype!r}"
@@ -259,9 +259,10 @@ def untraced(function: Function) -> Function:
 
     @wraps(function)
     def call(*arguments: Any, **options: Any) -> Any:
-        compiler = _loaded("torch", "compiler")
-        if compiler is not None and compiler.is_compiling():
-            return compiler.disable(function)(*arguments, **options)
+        if "torch" in sys.modules:
+            compiler = _loaded("torch", "compiler")
+            if compiler is not None and compiler.is_compiling():
+                return compiler.disable(function)(*arguments, **options)
         return function(*arguments, **options)
 
     return cast(Function, call)
@@ -280,6 +281,11 @@ def _is(module: str, name: str, array: Any) -> bool:
 @cache  # numpy makes the name anew each time, in microseconds
 def _numpy_name(dtype: np.dtype[Any]) -> str:
     return str(dtype.name) if dtype.isnative else ""
+
+
+@cache
+def _numpy_type(name: str) -> np.dtype[Any]:
+    return np.dtype(name)
 
 
 @cache

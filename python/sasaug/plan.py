@@ -78,13 +78,12 @@ class _Samples:
         return plan.stored
 
     def __set__(self, plan: _Stored, samples: NDArray[Any] | DeviceSamples) -> None:
-        if not isinstance(samples, DeviceSamples):
-            dtype, ndim = getattr(samples, "dtype", type(samples)), getattr(samples, "ndim", 0)
-            if dtype != SAMPLE or ndim != 1:
-                raise TypeError(
-                    "plan.samples must be a 1-D numpy array of the type that plans have "
-                    f"(fields {', '.join(SAMPLE.names or ())}), got {ndim}-D {dtype}"
-                )
+        dtype, ndim = getattr(samples, "dtype", type(samples)), getattr(samples, "ndim", 0)
+        if (dtype != SAMPLE or ndim != 1) and not isinstance(samples, DeviceSamples):
+            raise TypeError(
+                "plan.samples must be a 1-D numpy array of the type that plans have "
+                f"(fields {', '.join(SAMPLE.names or ())}), got {ndim}-D {dtype}"
+            )
         plan.stored = samples
 
 
