@@ -227,10 +227,15 @@ def checked_ids(ids: Any, batch: ArrayBatch) -> NDArray[np.uint64] | int | None:
         values = values.reshape(1)
     if values.shape != (batch.n,):
         raise ValueError(f"ids must be {batch.n}, one per sample, got shape {values.shape}")
-    if values.dtype.kind not in "iu" and not all(is_integer(v) for v in values.tolist()):
-        raise TypeError(f"ids must be integers in [0, 2^64), got {ids!r}")
-    if values.size and not (values.min() >= 0 and values.max() < 2**64):
-        raise ValueError(f"ids must be in [0, 2^64), got {values.min()} to {values.max()}")
+    if values.dtype.kind in "iu":
+        least, greatest = (values.min(), values.max()) if batch.n else (0, 0)
+    else:
+        numbers = values.tolist()
+        if not all(is_integer(number) for number in numbers):
+            raise TypeError(f"ids must be integers in [0, 2^64), got {ids!r}")
+        least, greatest = min(numbers, default=0), max(numbers, default=0)
+    if least < 0 or greatest >= 2**64:
+        raise ValueError(f"ids must be in [0, 2^64), got {least} to {greatest}")
     return np.ascontiguousarray(values, np.uint64)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,12 @@ def undone(plan: Plan, size: tuple[int, int]) -> Plan:
 
 
 def is_floating(array: Any) -> bool:
-    return "float" in str(array.dtype)
+    return _is_floating(array.dtype)
+
+
+@cache  # the name of a type takes microseconds to make
+def _is_floating(dtype: Any) -> bool:
+    return "float" in str(dtype)
 
 
 def as_bits(array: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _core
 from .._call import batch_pair, run
 from .._checks import is_integer
 from .._threads import resolve_threads
@@ -273,5 +274,5 @@ def _same(array: Any, source: Any) -> bool:
 
 def _place(array: Any) -> tuple[int, Any]:
     if isinstance(array, np.ndarray):
-        return array.__array_interface__["data"][0], array.strides
+        return _core.address(array), array.strides
     return array.data_ptr(), array.stride()
