@@ -41,34 +41,40 @@ struct NoiseRows {
         }
         for (int32_t r = 0; r < rows; ++r) {
           T* pixels = (step == 1 ? row[channel][r] : row[0][r] + channel) + int64_t{x} * step;
-          if (checked) fits &= all_fit(pixels, roi[r] + x, count);
-          blend<Kind, T, kDefault>(pixels, roi[r] + x, count, Random{n[r], word[r]}, noise);
+          float values[kLanes];
+          load(pixels, count, values);
+          if (checked) fits &= all_fit(values, roi[r] + x);
+          blend<Kind, T, kDefault>(pixels, values, roi[r] + x, count, Random{n[r], word[r]}, noise);
         }
       }
     }
     return fits;
   }
 
+  // Columns past the canvas get black, which is of any range's unit.
   template <class T>
-  bool all_fit(const T* pixels, const uint8_t* in_roi, int32_t count) const {
-    if (step == 1 && count == kLanes) return lanes_fit(pixels, in_roi);
-    bool fit = true;
-    for (int i = 0; i < count; ++i) {
-      fit &= in_roi[i] == 0 || !far_outside(Pixel<T>::load(pixels[i * step]), b.out_range);
+  void load(const T* pixels, int32_t count, float* values) const {
+    if (step == 1 && count == kLanes) {
+      for (int i = 0; i < kLanes; ++i) values[i] = Pixel<T>::load(pixels[i]);
+      return;
     }
-    return fit;
+    for (int i = 0; i < kLanes; ++i) {
+      values[i] = i < count ? Pixel<T>::load(pixels[i * step]) : b.out_range.low;
+    }
   }
 
-  template <class T>
-  bool lanes_fit(const T* __restrict pixels, const uint8_t* __restrict in_roi) const {
+  // The first look takes in what is beside the ROI, which is quicker, and nearly always enough.
+  bool all_fit(const float* values, const uint8_t* in_roi) const {
     const float room = kTolerated * b.out_range.full;  // far_outside, for the compiler's vectors
     const float least = b.out_range.low - room, most = b.out_range.high + room;
     int32_t outside = 0;
     for (int i = 0; i < kLanes; ++i) {
-      const float x = Pixel<T>::load(pixels[i]);
-      outside |= (x < least ? in_roi[i] : 0) | (x > most ? in_roi[i] : 0);
+      outside |= (values[i] < least ? 1 : 0) | (values[i] > most ? 1 : 0);
     }
-    return outside == 0;
+    if (outside == 0) return true;
+    bool fit = true;
+    for (int i = 0; i < kLanes; ++i) fit &= in_roi[i] == 0 || !far_outside(values[i], b.out_range);
+    return fit;
   }
 
   void unite(int32_t left, int32_t right) const {
@@ -108,24 +114,17 @@ struct NoiseRows {
   }
 
   template <class Kind, class T, bool kDefault>
-  void blend(T* pixels, const uint8_t* in_roi, int32_t count, Random random, Noise noise) const {
-    if (step == 1 && count == kLanes) {
-      return blend_lanes<Kind, T, kDefault>(pixels, in_roi, random, noise);
-    }
-    T lanes[kLanes];
-    for (int i = 0; i < kLanes; ++i) lanes[i] = i < count ? pixels[i * step] : T{};
-    noisy<Kind, T, kLanes, kDefault>(lanes, lanes, random, noise, b.out_range);
-    for (int i = 0; i < count; ++i) {
-      if (in_roi[i]) pixels[i * step] = lanes[i];
-    }
-  }
-
-  template <class Kind, class T, bool kDefault>
-  void blend_lanes(T* __restrict pixels, const uint8_t* __restrict in_roi, Random random,
-                   Noise noise) const {
+  void blend(T* __restrict pixels, const float* __restrict values, const uint8_t* __restrict in_roi,
+             int32_t count, Random random, Noise noise) const {
     T after[kLanes];
-    noisy<Kind, T, kLanes, kDefault>(pixels, after, random, noise, b.out_range);
-    for (int i = 0; i < kLanes; ++i) pixels[i] = in_roi[i] ? after[i] : pixels[i];
+    noisy_values<Kind, T, kLanes, kDefault>(values, after, random, noise, b.out_range);
+    if (step == 1 && count == kLanes) {
+      for (int i = 0; i < kLanes; ++i) pixels[i] = in_roi[i] ? after[i] : pixels[i];
+      return;
+    }
+    for (int i = 0; i < count; ++i) {
+      if (in_roi[i]) pixels[i * step] = after[i];
+    }
   }
 };
 

@@ -28,22 +28,29 @@ SASAUG_HD float after_noise(float x, float before, float after, ValueRange range
   return clip(after == before ? x : moved, range);
 }
 
-// Noise, clip and round for N pixels that share kind and strength. In the default range, which is
-// what `kDefault` says, all of it comes down to one clip.
+// Noise, clip and round for N pixels of values x that share kind and strength. In the default range,
+// which is what `kDefault` says, all of it comes down to one clip.
 template <class Kind, class T, int N, bool kDefault>
-SASAUG_HD void noisy(const T* in, T* out, Random random, Noise noise, ValueRange range) {
-  float x[N], height[N];
-  for (int i = 0; i < N; ++i) x[i] = Pixel<T>::load(in[i]);
+SASAUG_HD void noisy_values(const float* x, T* out, Random random, Noise noise, ValueRange range) {
+  float height[N];
+  for (int i = 0; i < N; ++i) height[i] = kDefault ? x[i] : x[i] - range.low;
   if constexpr (kDefault) {
-    Kind::template apply<N>(x, random, Pixel<T>::full, noise);
-    for (int i = 0; i < N; ++i) out[i] = Pixel<T>::store(clip(x[i], Pixel<T>::full));
+    Kind::template apply<N>(height, random, Pixel<T>::full, noise);
+    for (int i = 0; i < N; ++i) out[i] = Pixel<T>::store(clip(height[i], Pixel<T>::full));
   } else {
-    for (int i = 0; i < N; ++i) height[i] = x[i] - range.low;
     Kind::template apply<N>(height, random, range.full, noise);
     for (int i = 0; i < N; ++i) {
       out[i] = Pixel<T>::store(after_noise(x[i], x[i] - range.low, height[i], range));
     }
   }
+}
+
+// The same for pixels as they are stored.
+template <class Kind, class T, int N, bool kDefault>
+SASAUG_HD void noisy(const T* in, T* out, Random random, Noise noise, ValueRange range) {
+  float x[N];
+  for (int i = 0; i < N; ++i) x[i] = Pixel<T>::load(in[i]);
+  noisy_values<Kind, T, N, kDefault>(x, out, random, noise, range);
 }
 
 // Values this far below black or above full scale, in parts of the range, are of another unit.
