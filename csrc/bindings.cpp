@@ -4,8 +4,14 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <chrono>
 #include <optional>
+#include <thread>
 #include <vector>
+
+#ifdef __GLIBCXX__
+#include <cxxabi.h>
+#endif
 
 #include "cpu/cpu.h"
 #include "cuda/cuda.h"
@@ -17,6 +23,30 @@ namespace {
 
 constexpr int kStreamVersion = 1;
 
+// Lets other Python threads run. When the interpreter ends, versions before 3.14 unwind a daemon
+// thread that asks for its lock, and pybind11's own release would end the whole process for it
+// (std::terminate): sleep instead, as 3.14 does.
+class WithoutGil {
+ public:
+  WithoutGil() : thread(PyEval_SaveThread()) {}
+  ~WithoutGil() {
+#ifdef __GLIBCXX__
+    try {
+      PyEval_RestoreThread(thread);
+    } catch (const abi::__forced_unwind&) {
+      for (;;) std::this_thread::sleep_for(std::chrono::hours(1));
+    }
+#else
+    PyEval_RestoreThread(thread);
+#endif
+  }
+  WithoutGil(const WithoutGil&) = delete;
+  WithoutGil& operator=(const WithoutGil&) = delete;
+
+ private:
+  PyThreadState* thread;
+};
+
 std::optional<PlanInputs> inputs_from(const py::object& inputs) {
   if (inputs.is_none()) return std::nullopt;
   return record_from<PlanInputs>(inputs);
@@ -27,7 +57,7 @@ std::optional<PlanInputs> inputs_from(const py::object& inputs) {
 int64_t run(const py::object& batch_record, const py::object& inputs_record, int num_threads) {
   const Batch batch = record_from<Batch>(batch_record);
   const std::optional<PlanInputs> inputs = inputs_from(inputs_record);
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   if (!batch.images) {
     plan_cpu(batch, *inputs, num_threads);
     return -1;
@@ -40,7 +70,7 @@ void run_cuda(const py::object& batch_record, const py::object& inputs_record, i
   const Batch batch = record_from<Batch>(batch_record);
   const std::optional<PlanInputs> inputs = inputs_from(inputs_record);
   const CudaStream at{device, reinterpret_cast<void*>(stream)};
-  const py::gil_scoped_release release;
+  const WithoutGil released;
   if (!batch.images) {
     plan_cuda(batch, *inputs, at);
   } else {

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
-import multiprocessing
 import os
 import platform
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -316,45 +314,7 @@ def test_many_samples_of_one_image(face: Face):
     assert x.shape == (n, 8, 8) and same((x[-1], y[-1]), last)
 
 
-# ---- processes, threads and the machine's own state --------------------------------------------
-
-
-def _child_answer(queue):
-    queue.put((*[a.tobytes() for a in answer()], sasaug.get_num_threads()))
-
-
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_child_processes_after_use(method):
-    expected = tuple(a.tobytes() for a in answer(num_threads=4))  # threads have run before the fork
-    context = multiprocessing.get_context(method)
-    queue = context.Queue()
-    child = context.Process(target=_child_answer, args=(queue,))
-    child.start()
-    *got, threads = queue.get(timeout=60)
-    child.join(60)
-    assert child.exitcode == 0
-    assert tuple(got) == expected
-    assert threads == 1
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_bare_fork_uses_one_thread():
-    read, write = os.pipe()
-    pid = os.fork()
-    if pid == 0:
-        os.write(write, str(sasaug.get_num_threads()).encode())
-        os._exit(0)
-    os.waitpid(pid, 0)
-    assert os.read(read, 10) == b"1"
-
-
-def test_sixteen_python_threads_at_once():
-    expected = answer()
-    with ThreadPoolExecutor(16) as pool:
-        for got in pool.map(lambda _: answer(num_threads=2), range(64)):
-            assert same(got, expected)
+# ---- the machine's own state --------------------------------------------------------------------
 
 
 def test_environment_names_the_instruction_set():

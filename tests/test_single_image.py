@@ -98,7 +98,15 @@ class TestWordsThatHelp:
         ("images", "masks", "message"),
         [
             (np.zeros((8, 8)), MASK, "got float64; convert it by .astype(np.float32)"),
-            (np.zeros((8, 8), np.int64), MASK, "got int64; convert it by .astype(np.float32)"),
+            *(
+                (
+                    np.zeros((8, 8), dtype),
+                    MASK,
+                    f"got {dtype}; convert values of 0 to 255 by .astype(np.uint8), others by "
+                    ".astype(np.float32), and give their value_range",
+                )
+                for dtype in ("int64", "int16", "uint32")
+            ),
             (np.zeros((8, 8), bool), MASK, "got bool; convert it by .astype(np.uint8)"),
             (np.zeros((8, 8), ">u2"), MASK, '.astype(a.dtype.newbyteorder("="))'),
             (image(1)[..., 0], MASK * 1.0, "got float64; labels are integers: .astype(np.uint8)"),
@@ -111,7 +119,8 @@ class TestWordsThatHelp:
 
     def test_torch(self):
         torch = pytest.importorskip("torch")
-        with pytest.raises(TypeError, match=r"got torch.int64; convert it by .to\(torch.float32\)"):
+        words = r"got torch\.int64; convert values of 0 to 255 by \.to\(torch\.uint8\), others by "
+        with pytest.raises(TypeError, match=words + r"\.to\(torch\.float32\), and give their"):
             sasaug.sas(torch.zeros(8, 8, dtype=torch.int64), torch.zeros(8, 8, dtype=torch.bool))
         with pytest.raises(TypeError, match=r"labels are integers: \.long\(\)"):
             sasaug.sas(torch.zeros(8, 8), torch.zeros(8, 8))

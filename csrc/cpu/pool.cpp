@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <new>
 #include <thread>
 
 #ifndef _WIN32
@@ -98,7 +99,7 @@ class Pool {
     }
   }
 
-  void loop(int64_t tasks, int worker, const Work& taken) {
+  void loop(int64_t tasks, int worker, const Work& taken) noexcept {
     const DefaultFloatEnvironment environment;
     for (int64_t task = next++; task < tasks; task = next++) taken(task, worker);
   }
@@ -113,23 +114,20 @@ class Pool {
   int threads = 0, places = 0, joined = 0, active = 0;
 };
 
-// Never destroyed: at the end of the process its threads still wait for it. A forked child has
-// none of the threads, and locks that nobody will release: it starts with a pool of its own.
-std::atomic<Pool*>& current_pool() {
-  static std::atomic<Pool*> pool{new Pool};
+// Never destroyed: at the end of the process its threads still wait for it.
+alignas(Pool) unsigned char memory[sizeof(Pool)];
+Pool* const pool = new (memory) Pool;
+
 #ifndef _WIN32
-  static const int registered =
-      pthread_atfork(nullptr, nullptr, [] { current_pool().store(new Pool); });
-  (void)registered;
+// A forked child has none of the threads, and locks that nobody will release: it starts afresh.
+const int registered = pthread_atfork(nullptr, nullptr, [] { new (memory) Pool; });
 #endif
-  return pool;
-}
 
 }  // namespace
 
 void run_tasks(int64_t tasks, int workers, const Work& work) {
   if (workers <= 1 || tasks <= 1) return Pool::run_alone(tasks, work);
-  current_pool().load()->run(tasks, workers, work);
+  pool->run(tasks, workers, work);
 }
 
 }  // namespace sasaug

@@ -43,9 +43,13 @@ InstructionSet first_choice() {
   return forced && *forced ? find(forced, "SASAUG_ISA") : available().back();
 }
 
-std::atomic<const CpuLoops*>& chosen() {
-  static std::atomic<const CpuLoops*> loops{first_choice().loops};
-  return loops;
+std::atomic<const CpuLoops*> chosen{nullptr};
+
+// Without a lock, which a forked child could find held.
+const CpuLoops* loops_in_use() {
+  const CpuLoops* none = nullptr;
+  if (!chosen) chosen.compare_exchange_strong(none, first_choice().loops);
+  return chosen;
 }
 
 int workers_for(int64_t tasks, int64_t pixels, int num_threads) {
@@ -73,17 +77,15 @@ std::vector<std::string> instruction_sets() {
 
 std::string instruction_set() {
   for (const InstructionSet& set : available()) {
-    if (set.loops == chosen()) return set.name;
+    if (set.loops == loops_in_use()) return set.name;
   }
   return "";
 }
 
-void use_instruction_set(const std::string& name) {
-  chosen() = find(name, "instruction_set").loops;
-}
+void use_instruction_set(const std::string& name) { chosen = find(name, "instruction_set").loops; }
 
 void plan_cpu(const Batch& batch, const PlanInputs& inputs, int num_threads) {
-  const CpuLoops* loops = chosen();
+  const CpuLoops* loops = loops_in_use();
   const int64_t pixels =
       batch.n > 0 ? batch.n * batch.sources[0].h * int64_t{batch.sources[0].w} : 0;
   // counting reads a mask at memory speed: four times the pixels make a thread worth while
@@ -111,7 +113,7 @@ int64_t pixels_to_fill(const Batch& b) {
 
 // sas_cpu without its first pass.
 int64_t fill(const Batch& batch, const PlanInputs* inputs, int num_threads) {
-  const CpuLoops* loops = chosen();
+  const CpuLoops* loops = loops_in_use();
   const int32_t bands = (batch.h + kBandRows - 1) / kBandRows;
   const bool few = batch.n <= kFewSamples;
   if (inputs && few) plan_cpu(batch, *inputs, num_threads);

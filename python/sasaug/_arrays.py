@@ -167,12 +167,16 @@ def _conversion(frontend: Frontend, array: Any, types: dict[str, int]) -> str:
     dtype, torch = frontend.dtype(array), frontend.name == "torch"
     if not dtype and not torch:
         return '; convert it by .astype(a.dtype.newbyteorder("="))'
-    wanted = "float32" if dtype.startswith(("float", "int")) and types is IMAGE_TYPES else "uint8"
+    to = ".to(torch.{})" if torch else ".astype(np.{})"
     if dtype.startswith(("float", "bfloat")) and types is MASK_TYPES:
-        return f"; labels are integers: {'.long()' if torch else '.astype(np.uint8)'}"
-    if torch:
-        return f"; convert it by .to(torch.{wanted})"
-    return f"; convert it by .astype(np.{wanted})"
+        return f"; labels are integers: {'.long()' if torch else to.format('uint8')}"
+    if dtype.startswith(("int", "uint")) and types is IMAGE_TYPES:
+        return (
+            f"; convert values of 0 to 255 by {to.format('uint8')}, others by "
+            f"{to.format('float32')}, and give their value_range"
+        )
+    wanted = "float32" if dtype.startswith("float") and types is IMAGE_TYPES else "uint8"
+    return f"; convert it by {to.format(wanted)}"
 
 
 def layout(

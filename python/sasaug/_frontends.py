@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from ._ranks import apart
 
 
 class Frontend(Protocol):
@@ -245,7 +246,7 @@ class Torch:
             return None
         where = "cpu" if generator is None else generator.device
         number = torch.empty((), dtype=torch.int64, device=where).random_(generator=generator)
-        return int(number)
+        return apart(int(number)) if generator is None else int(number)
 
 
 Function = TypeVar("Function", bound=Callable[..., Any])

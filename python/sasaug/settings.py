@@ -50,7 +50,8 @@ class SAS:
     thumbnail : (float, float) or (int, int), optional
         Step 1: the range of the thumbnail's longer side, ends included. Two floats of (0, 1] are
         fractions of S, the longer side of the largest thumbnail that fits the canvas; two ints >= 1
-        are pixels, clipped to S. None: no resizing.
+        are pixels, clipped to S: (1.0, 1.0) is the largest thumbnail, and (1, 1) one pixel. None:
+        no resizing.
     position : {"center", "random", "top_left"}
         Position of the thumbnail on the canvas.
     noise : mapping, str or None

@@ -20,6 +20,7 @@ from ._arrays import is_single_image
 from ._checks import checked_seed, checked_value_range
 from ._frontends import TORCH
 from ._noise_functions import noise_function
+from ._ranks import apart
 from .plan import Plan
 from .settings import SAS as Settings
 
@@ -252,7 +253,8 @@ class SAS(nn.Module):
             bool or any integer type, on the images' device.
         seed : int or torch.Generator, optional
             In [0, 2^64); or drawn from the generator, by default torch's own for the CPU, which
-            ``torch.manual_seed`` sets and each data loader's worker has for itself.
+            ``torch.manual_seed`` sets and each data loader's worker has for itself; ranks draw
+            apart from it.
         ids : tensor [n] or sequence of int, optional
             Sample ids. An int64 tensor on the images' GPU is read there: a captured CUDA graph
             draws anew once it has been changed in place.
@@ -476,4 +478,4 @@ def _seed(seed: int | torch.Generator | None) -> tuple[int, Tensor | None]:
 
 
 def _unsigned(seed: int, drawn: Tensor | None) -> int:
-    return (seed if drawn is None else int(drawn)) % 2**64
+    return seed % 2**64 if drawn is None else apart(int(drawn))

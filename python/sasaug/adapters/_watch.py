@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .._ranks import apart
+
 #: Masks to look at before a warning: fewer would warn of data sets whose labels are rare.
 ENOUGH = 8
 
@@ -83,8 +85,12 @@ class Origin:
     def seed(self, drawn: int) -> int:
         """Return the seed drawn from the state; in a worker with a copy of it, one of its own.
 
-        A torch worker's own seed differs for each worker, epoch and ``torch.manual_seed``.
+        A torch worker's own seed differs for each worker, epoch and ``torch.manual_seed``; ranks
+        are kept apart.
         """
+        return apart(self._seed(drawn))
+
+    def _seed(self, drawn: int) -> int:
         if self.process == os.getpid():
             return drawn
         if torch_worker() is not None:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from batchgeneratorsv2.transforms.base.basic_transform import BasicTransform
 
+from .._ranks import apart
 from ._sample import Recipe, Sample
 from ._settings import changed, shows_settings, step_settings, written
 
@@ -140,4 +141,4 @@ class MaskedNoiseTransform(SASTransform):
 
 def _seed() -> int:
     # numpy's and not torch's: of the two the host's workers seed numpy's always
-    return int.from_bytes(np.random.bytes(8), "little")
+    return apart(int.from_bytes(np.random.bytes(8), "little"))

@@ -12,6 +12,7 @@ from kornia.augmentation import RandomTransplantation
 from kornia.constants import DataKey
 from torch import Tensor
 
+from .._ranks import apart
 from ..plan import Plan
 from ._planes import geometry
 from ._sample import Recipe, Sample
@@ -100,9 +101,11 @@ class RandomSAS(RandomTransplantation):
             options["data_keys"] = keys
         return f"{type(self).__name__}({written(changed(self._step, self.settings, **options))})"
 
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     def generate_parameters(self, batch_shape: Any) -> dict[str, Tensor]:
         """Draw a seed, which is all that a replay by ``params=`` needs."""
-        return {"seed": torch.randint(0, 2**63 - 1, (), dtype=torch.int64)}
+        drawn = int(torch.randint(0, 2**63 - 1, (), dtype=torch.int64))
+        return {"seed": torch.tensor(apart(drawn) % 2**63)}
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def params_from_input(
