@@ -97,7 +97,8 @@ def cases(draw: st.DrawFn, most: int = 70, wild: bool = True) -> Case:
         "thumbnail": draw(
             st.sampled_from([None, (0.25, 1.0), (low, 1.0), (low, low), (pixels, 2 * pixels)])
         ),
-        "position": draw(st.sampled_from(["center", "random", "top_left"])),
+        "position": draw(st.sampled_from(["center", "random", "top_left", "top_center"])),
+        "least_roi": draw(st.sampled_from([0, 0, 1, 20, 400, 2**31 - 1])),
         "noise": draw(st.sampled_from(["default", "default", {"poisson": (0.5, 90)}, "dali", {}])),
         "p": draw(st.sampled_from([1.0, 1.0, 0.5, 0.0])),
         "apply_to": draw(st.sampled_from(["large", "all"])),

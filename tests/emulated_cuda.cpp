@@ -43,7 +43,8 @@ void launch_plan(const LaunchParameters& parameters) {
         if (thread < kWarp || enough < 0) return;
         area += roi_part(source, b, thread - kWarp, kPlanThreads - kWarp);
       });
-      b.plan[s] = drawn[area > enough ? 1 : 0];
+      b.plan[s] = parameters.inputs.settings.least_roi > 0 ? draw_one(parameters, s, source, area)
+                                                           : drawn[area > enough ? 1 : 0];
     }
   }
 }

@@ -22,7 +22,7 @@ SETTINGS = [
     ({"thumbnail": (0.5, 1.5)}, "thumbnail must be", ),
     ({"thumbnail": 64}, "thumbnail must be", ),
     ({"thumbnail": (True, 64)}, "thumbnail must be", ),
-    ({"position": "middle"}, "position must be one of ['center', 'random', 'top_left'], got 'middle'"),
+    ({"position": "middle"}, "position must be one of ['center', 'random', 'top_left', 'top_center'], got 'middle'"),
     ({"noise": "skimage"}, "noise must be a mapping or one of ['albumentations', 'dali', 'default'"),
     ({"noise": {"rician": (0, 1)}}, "noise must name kinds of ['gaussian', 'speckle'"),
     ({"noise": {"gaussian": (0.2, 0.1)}}, "noise['gaussian'] must be (low, high) with 0 <= low <= high"),

@@ -58,6 +58,8 @@ def results(face: Any = sasaug) -> dict[str, list[str]]:
     for position in ("center", "random", "top_left"):
         plan = face.SAS(canvas=256, position=position, p=0.75).plan(masks, seed=2**64 - 1)
         out[f"plan {position}"] = plan.to_json().splitlines()
+    plan = face.SAS(canvas=256, position="top_center", least_roi=9000, p=1.0).plan(masks, seed=7)
+    out["plan top_center least_roi=9000"] = plan.to_json().splitlines()
     return out
 
 

@@ -214,7 +214,7 @@ def test_help_imports_no_library_that_works_with_images():
         ("sasaug ", {"demo", "preview", "augment"}),
         ("sasaug augment --noise ", {*sasaug.PRESETS, "none"}),
         ("sasaug augment --engine r", {"ray"}),
-        ("sasaug augment --position ", {"center", "random", "top_left"}),
+        ("sasaug augment --position ", {"center", "random", "top_left", "top_center"}),
         ("sasaug augment --apply-to ", {"large", "all"}),
         ("sasaug preview --kind s", {"speckle", "salt_pepper"}),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import pickle
 import re
@@ -18,7 +19,7 @@ from scipy import stats
 import sasaug
 from cases import Case, cases, disc, same_bytes
 from libraries import Face
-from sasaug import Plan
+from sasaug import Plan, reference
 from sasaug.noise import KINDS
 
 LOWEST_P = 1e-4
@@ -103,12 +104,70 @@ def test_pixels_and_fractions_of_the_side(face: Face):
 def test_untouched_samples_fit_the_canvas_with_their_aspect(face: Face):
     mask = np.zeros((2, 30, 60), np.uint8)
     image = np.arange(2 * 30 * 60, dtype=np.uint16).reshape(mask.shape)
-    for position, x, y in (("center", 0, 10), ("top_left", 0, 0)):
+    for position, x, y in (("center", 0, 10), ("top_left", 0, 0), ("top_center", 0, 0)):
         aug = face.SAS(canvas=(50, 60), position=position)
         plan = aug.plan(mask, seed=0)
         assert plan.samples["thumbnail"].tolist() == [[x, y, 60, 30]] * 2
         out, _ = aug(image, mask, seed=0)
         assert (out[:, y : y + 30] == image).all()
+
+
+def test_top_center_hangs_from_the_middle_of_the_upper_edge(face: Face):
+    masks = np.broadcast_to(np.uint8(1), (200, 40, 61))
+    plan = face.SAS(canvas=(50, 64), position="top_center", p=1.0).plan(masks, seed=3)
+    x, y, width, _ = plan.samples["thumbnail"].T
+    assert (y == 0).all() and (x == (64 - width) // 2).all()
+    assert len(set(width.tolist())) > 20
+
+
+@pytest.mark.parametrize("apply_to", ["large", "all"])
+def test_least_roi_leaves_the_sizes_that_keep_the_roi(face: Face, apply_to):
+    """A disc of 500 pixels on 100 x 100 keeps 125 at half the size: from 50 on, all alike."""
+    mask = disc(1, 100, 0.126)
+    assert mask.sum() in range(490, 510)
+    masks = np.broadcast_to(mask, (20_000, 100, 100))
+    aug = face.SAS(least_roi=int(mask.sum()) // 4, p=1.0, apply_to=apply_to)
+    side = aug.plan(masks, seed=5).samples["thumbnail"][:, 2]
+    assert stats.chisquare(np.bincount(side, minlength=101)[50:]).pvalue > LOWEST_P
+    kept = [face.thumbnail(mask, mask, size=int(s))[1].sum() for s in (49, 50, 70, 100)]
+    assert kept[0] < aug.settings.least_roi <= min(kept[1:]) + 3  # a disc, not a square of pixels
+
+
+@pytest.mark.parametrize(
+    ("roi", "settings"),
+    [
+        (400, {"least_roi": 401}),  # more than there is
+        (0, {"least_roi": 1, "apply_to": "all"}),
+        (400, {"least_roi": 380, "thumbnail": (10, 90)}),  # 98 would be needed
+    ],
+)
+def test_a_sample_that_cannot_keep_its_roi_stays_at_full_size(face: Face, roi, settings):
+    mask = np.zeros((1, 100, 100), bool)
+    mask.reshape(-1)[:roi] = True
+    plan = face.SAS(p=1.0, **settings).plan(np.repeat(mask, 50, 0), seed=1)
+    assert (plan.samples["thumbnail"] == [0, 0, 100, 100]).all()
+    assert plan.samples["transformed"].all() and (plan.samples["noise"] >= 0).all()
+
+
+@pytest.mark.parametrize(("least_roi", "side"), [(2500, 50), (2501, 100)])
+def test_least_roi_may_be_kept_exactly(face: Face, least_roi, side):
+    mask = np.ones((1, 100, 100), bool)
+    plan = face.SAS(p=1.0, thumbnail=(50, 50), least_roi=least_roi).plan(mask, seed=1)
+    assert plan.samples["thumbnail"][0, 2] == side
+    window = plan.rows()[0]["window"]
+    assert reference.keeps(window, 50, 10_000, least_roi) == (side == 50)
+
+
+def test_least_roi_is_exact_where_products_pass_64_bits():
+    """On a mask of 2^34 pixels, all of whose rows are one."""
+    row = np.zeros(2**17, bool)
+    row[: 2**16 + 3] = True
+    masks = np.broadcast_to(row, (2, 2**17, 2**17))
+    least_roi, roi = 2**30 + 7, (2**16 + 3) * 2**17
+    side = math.isqrt(-(-least_roi * 2**34 // roi) - 1) + 1  # the least with side^2 that large
+    for thumbnail, expected in (((side, side), side), ((side - 1, side - 1), 2**16)):
+        aug = sasaug.SAS(canvas=2**16, least_roi=least_roi, p=1.0, thumbnail=thumbnail)
+        assert aug.plan(masks[:1], seed=0).samples["thumbnail"][0, 2] == expected
 
 
 def test_each_step_has_a_switch(face: Face):

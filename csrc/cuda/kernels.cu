@@ -66,7 +66,8 @@ __global__ void __launch_bounds__(kPlanThreads)
     __syncthreads();
     if (thread == 0) {
       for (int other = 1; other < kPlanThreads / kWarp; ++other) area += areas[other];
-      b.plan[s] = drawn[area > enough ? 1 : 0];
+      b.plan[s] = parameters.inputs.settings.least_roi > 0 ? draw_one(parameters, s, source, area)
+                                                           : drawn[area > enough ? 1 : 0];
     }
     __syncthreads();
   }

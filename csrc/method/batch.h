@@ -142,8 +142,9 @@ SASAUG_HD Source source_of(const Batch& b, const Source* sources, int64_t s) {
 SASAUG_HD Source source_of(const Batch& b, int64_t s) { return source_of(b, b.sources, s); }
 
 // Counting the ROI may stop above this: the plan only needs "more than this many?", and with
-// apply_to="all" not even that.
+// apply_to="all" not even that, but for least_roi.
 SASAUG_HD int64_t enough_area(const PlanSettings& settings, const Source& source) {
+  if (settings.least_roi > 0) return int64_t{source.h} * source.w;
   if (settings.apply_to_all) return -1;
   return static_cast<int64_t>(small_area(settings, int64_t{source.h} * source.w));
 }

@@ -9,8 +9,8 @@ namespace sasaug {
 
 constexpr int kMaxNoises = 16;
 
-enum class Position : int32_t { center = 0, random = 1, top_left = 2 };
-constexpr const char* kPositions[] = {"center", "random", "top_left"};  // by number
+enum class Position : int32_t { center = 0, random = 1, top_left = 2, top_center = 3 };
+constexpr const char* kPositions[] = {"center", "random", "top_left", "top_center"};  // by number
 
 // What is done to one sample. A plan is an array of these; Python sees it as a structured array.
 struct Sample {
@@ -40,6 +40,7 @@ struct PlanSettings {
   bool resize;            // step 1 is on
   bool fractions;         // side_low and side_high are fractions of S, not pixels
   double side_low, side_high;
+  int32_t least_roi;  // canvas pixels that the ROI keeps where the side is drawn; 0: any
   Position position;
   int32_t noise_count;  // step 2 draws one of these, in the list's order
   int32_t noises[kMaxNoises];
@@ -54,6 +55,7 @@ struct PlanSettings {
     field("fractions", &PlanSettings::fractions);
     field("side_low", &PlanSettings::side_low);
     field("side_high", &PlanSettings::side_high);
+    field("least_roi", &PlanSettings::least_roi);
     field("position", &PlanSettings::position);
     field("noise_count", &PlanSettings::noise_count);
     field("noises", &PlanSettings::noises);
@@ -81,6 +83,41 @@ SASAUG_HD int32_t side_limit(const PlanSettings& settings, double limit, int32_t
   const double most = static_cast<double>(largest);
   limit = limit < most ? limit : most;
   return limit > 1.0 ? static_cast<int32_t>(limit) : (largest > 0 ? 1 : 0);
+}
+
+// ceil(a * b / d), for 0 <= a, 0 < d, both below 2^60; or kMany if that is more.
+constexpr int64_t kMany = int64_t{1} << 60;
+
+SASAUG_HD int64_t scaled_up(int64_t a, int32_t b, int64_t d) {
+  int64_t whole = 0, rest = 0;  // of a * (the bits of b so far) / d: the product may pass 2^64
+  for (int bit = 30; bit >= 0; --bit) {
+    const int64_t one = (b >> bit) & 1;
+    rest = 2 * rest + one * (a % d);
+    whole = 2 * whole + one * (a / d) + rest / d;
+    rest %= d;
+    if (whole >= kMany) return kMany;
+  }
+  return whole + (rest > 0 ? 1 : 0);
+}
+
+// The least side of a thumbnail whose area is to the window's as at least `least_roi` pixels are to
+// the ROI's; more than `largest` where there is none.
+SASAUG_HD int32_t least_side(Rectangle window, int64_t roi_area, int32_t least_roi,
+                             int32_t largest) {
+  if (least_roi == 0) return 1;
+  if (roi_area == 0) return largest + 1;
+  const int64_t area = scaled_up(int64_t{window.width} * window.height, least_roi, roi_area);
+  int32_t low = 1, high = largest + 1;
+  while (low < high) {
+    const int32_t side = low + (high - low) / 2;
+    const Rectangle size = thumbnail_size(window, side);
+    if (int64_t{size.width} * size.height >= area) {
+      high = side;
+    } else {
+      low = side + 1;
+    }
+  }
+  return low;
 }
 
 SASAUG_HD float usable_strength(int32_t noise, float strength) {
@@ -114,9 +151,11 @@ SASAUG_HD Sample draw_sample(const PlanSettings& settings, int32_t canvas_h, int
     const int32_t wanted = *given_side > 1 ? *given_side : 1;
     side = wanted < side ? wanted : side;
   } else if (sample.transformed && settings.resize) {
-    const int32_t low = side_limit(settings, settings.side_low, side);
+    const int32_t kept = least_side(window, roi_area, settings.least_roi, side);
+    const int32_t from = side_limit(settings, settings.side_low, side);
+    const int32_t low = kept > from ? kept : from;
     const int32_t high = side_limit(settings, settings.side_high, side);
-    side = low + uniform_integer(what.w[2], high - low + 1);
+    if (low <= high) side = low + uniform_integer(what.w[2], high - low + 1);
   }
   sample.thumbnail = thumbnail_size(window, side);
   const int32_t free_x = canvas_w - sample.thumbnail.width;
@@ -124,6 +163,8 @@ SASAUG_HD Sample draw_sample(const PlanSettings& settings, int32_t canvas_h, int
   if (settings.position == Position::center) {
     sample.thumbnail.x = free_x / 2;
     sample.thumbnail.y = free_y / 2;
+  } else if (settings.position == Position::top_center) {
+    sample.thumbnail.x = free_x / 2;
   } else if (settings.position == Position::random) {
     sample.thumbnail.x = uniform_integer(where.w[0], free_x + 1);
     sample.thumbnail.y = uniform_integer(where.w[1], free_y + 1);

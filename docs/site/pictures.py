@@ -62,7 +62,7 @@ def noise_sheet(kind: str, image: NDArray[Any], mask: NDArray[Any]) -> NDArray[n
 
 
 def thumbnail_sheet(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.uint8]:
-    """Draw thumbnails of several sizes, and at the three positions."""
+    """Draw thumbnails of several sizes, and at the four positions."""
     sizes = [
         Tile(*sasaug.thumbnail(image, mask, size=size), f"size = {size}")  # type: ignore[misc]
         for size in SIZES
@@ -72,7 +72,7 @@ def thumbnail_sheet(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.uint8
             *sasaug.thumbnail(image, mask, size=96, position=position, seed=seed),
             f'"{position}"' + (f", seed {seed}" if position == "random" else ""),
         )  # type: ignore[misc]
-        for position, seed in (("center", 0), ("top_left", 0), ("random", 1), ("random", 2))
+        for position, seed in (("center", 0), ("top_left", 0), ("top_center", 0), ("random", 1))
     ]
     return contact_sheet([sizes, places], tile=TILE)
 

@@ -268,6 +268,39 @@ def checked_windows(windows: Any, batch: ArrayBatch) -> NDArray[np.int32] | int 
     return np.ascontiguousarray(values, np.int32)
 
 
+def checked_sample(sample: Any, n: int) -> NDArray[np.intp]:
+    """Places of samples in a plan of ``n``: one, or any number."""
+    places = to_numpy(sample)
+    if places.dtype.kind not in "iu" and places.size:
+        raise TypeError(f"sample must be an integer or integers in [0, {n}), got {sample!r}")
+    wrong = (places < 0) | (places >= n)
+    if wrong.any():
+        raise ValueError(f"sample must be in [0, {n}), got {places[wrong][0]}")
+    return places.astype(np.intp)
+
+
+def checked_sizes(sizes: Any, windows: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Sizes (h, w) of images [n 2] that hold these windows; None: the smallest."""
+    least = (windows[:, :2].astype(np.int64) + windows[:, 2:])[:, ::-1]
+    if sizes is None:
+        return least
+    values = to_numpy(sizes)
+    if values.dtype.kind not in "iu" or values.shape not in ((2,), least.shape):
+        raise ValueError(
+            f"sizes must be integers [2] or [{len(least)} 2], (height, width), "
+            f"got {values.dtype} of shape {values.shape}"
+        )
+    values = np.broadcast_to(values, least.shape).astype(np.int64)
+    fits = ((values >= least) & (values <= MAX_SIDE)).all(axis=1)
+    if not fits.all():
+        s = int(np.argmin(fits))
+        raise ValueError(
+            f"sizes[{s}] must hold the sample's window, at least (height, width) = "
+            f"{tuple(map(int, least[s]))}, got {tuple(map(int, values[s]))}"
+        )
+    return values
+
+
 def checked_image_type(dtype: Any) -> str:
     name = getattr(dtype, "name", None)
     try:

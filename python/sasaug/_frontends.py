@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from functools import cache, wraps
 from typing import Any, Protocol, TypeVar, cast
@@ -61,6 +61,18 @@ class Frontend(Protocol):
 
     def to_numpy(self, array: Any) -> NDArray[Any]:
         """The elements on the host."""
+
+    def as_float64(self, array: Any) -> Any:
+        """The elements in float64."""
+
+    def as_type(self, array: Any, like: Any) -> Any:
+        """A float64 array in the type of another one, if that is of floats."""
+
+    def beside(self, array: Any, numbers: NDArray[np.float64]) -> Any:
+        """Numbers as an array of this library, on another one's device."""
+
+    def concatenate(self, arrays: Sequence[Any]) -> Any:
+        """Arrays joined along their last axis."""
 
     def seed(self, generator: Any) -> int | None:
         """A seed from the library's default generator (None) or from one of its generators.
@@ -121,6 +133,18 @@ class Numpy:
     def to_numpy(self, array: Any) -> NDArray[Any]:
         return np.asarray(array)
 
+    def as_float64(self, array: Any) -> Any:
+        return array.astype(np.float64)
+
+    def as_type(self, array: Any, like: Any) -> Any:
+        return array.astype(like.dtype) if "float" in like.dtype.name else array
+
+    def beside(self, array: Any, numbers: NDArray[np.float64]) -> Any:
+        return numbers
+
+    def concatenate(self, arrays: Sequence[Any]) -> Any:
+        return np.concatenate(arrays, -1)
+
     def seed(self, generator: Any) -> int | None:
         if isinstance(generator, np.random.Generator):
             return int(generator.integers(2**64, dtype=np.uint64))
@@ -174,6 +198,19 @@ class Cupy:
     def to_numpy(self, array: Any) -> NDArray[Any]:
         host: NDArray[Any] = sys.modules["cupy"].asnumpy(array)
         return host
+
+    def as_float64(self, array: Any) -> Any:
+        return array.astype(np.float64)
+
+    def as_type(self, array: Any, like: Any) -> Any:
+        return array.astype(like.dtype) if "float" in like.dtype.name else array
+
+    def beside(self, array: Any, numbers: NDArray[np.float64]) -> Any:
+        with array.device:
+            return sys.modules["cupy"].asarray(numbers)
+
+    def concatenate(self, arrays: Sequence[Any]) -> Any:
+        return sys.modules["cupy"].concatenate(arrays, -1)
 
     def seed(self, generator: Any) -> int | None:
         # cupy's own generator lives on the GPU: asking it would wait for the device
@@ -239,6 +276,18 @@ class Torch:
     def to_numpy(self, array: Any) -> NDArray[Any]:
         host: NDArray[Any] = array.cpu().numpy()
         return host
+
+    def as_float64(self, array: Any) -> Any:
+        return array.double()
+
+    def as_type(self, array: Any, like: Any) -> Any:
+        return array.to(like.dtype) if like.is_floating_point() else array
+
+    def beside(self, array: Any, numbers: NDArray[np.float64]) -> Any:
+        return sys.modules["torch"].tensor(numbers, device=array.device)
+
+    def concatenate(self, arrays: Sequence[Any]) -> Any:
+        return sys.modules["torch"].cat(list(arrays), -1)
 
     def seed(self, generator: Any) -> int | None:
         torch = sys.modules["torch"]

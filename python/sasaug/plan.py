@@ -22,6 +22,7 @@ from ._checks import (
     checked_value_range,
 )
 from ._frontends import Frontend
+from ._geometry import Geometry
 from .noise import KINDS, NOISES, NUMBERS, strength_rule
 
 SAMPLE: np.dtype[Any] = _core.SAMPLE
@@ -88,7 +89,7 @@ class _Samples:
 
 
 @dataclass(eq=False)
-class Plan(_Stored):
+class Plan(Geometry, _Stored):
     """What will be done to each sample of a batch: a few numbers per sample.
 
     A plan prints as a table, goes to JSON and back, and replays byte for byte with

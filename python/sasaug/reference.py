@@ -407,6 +407,12 @@ def thumbnail_size(width: int, height: int, side: int) -> tuple[int, int]:
     return (side, shorter) if width >= height else (shorter, side)
 
 
+def keeps(window: Sequence[int], side: int, area: int, least_roi: int) -> bool:
+    """Whether ``area`` pixels of the window are at least ``least_roi`` of its thumbnail's."""
+    width, height = thumbnail_size(window[2], window[3], side)
+    return area * width * height >= least_roi * window[2] * window[3]
+
+
 def plan(
     masks: Sequence[Array],
     canvas: tuple[int, int],
@@ -420,6 +426,7 @@ def plan(
     small_fraction: float = 0.03,
     apply_to: str = "large",
     labels: Sequence[int] | None = None,
+    least_roi: int = 0,
 ) -> list[dict[str, Any]]:
     """What ``SAS(...).plan`` draws, as ``Plan.rows`` tells it; ``noise`` holds the ranges."""
     rows = []
@@ -437,13 +444,15 @@ def plan(
                 max(1, min(side, int(v * side + 0.5) if isinstance(v, float) else v))
                 for v in thumbnail
             )
-            side = low + uniform_integer(what[2], high - low + 1)
+            sides = [v for v in range(low, high + 1) if keeps(window, v, area, least_roi)]
+            side = sides[uniform_integer(what[2], len(sides))] if sides else side
         w, h = thumbnail_size(window[2], window[3], side) if side else (0, 0)
         free = (canvas[1] - w, canvas[0] - h)
         corner = {
             "center": (free[0] // 2, free[1] // 2),
             "random": tuple(uniform_integer(where[k], free[k] + 1) for k in range(2)),
             "top_left": (0, 0),
+            "top_center": (free[0] // 2, 0),
         }[position]
 
         row: dict[str, Any] = {

@@ -22,6 +22,7 @@ from ._checks import (
     checked_flag,
     checked_fraction,
     checked_ids,
+    checked_integer,
     checked_labels,
     checked_seed,
     checked_thumbnail,
@@ -52,8 +53,12 @@ class SAS:
         fractions of S, the longer side of the largest thumbnail that fits the canvas; two ints >= 1
         are pixels, clipped to S: (1.0, 1.0) is the largest thumbnail, and (1, 1) one pixel. None:
         no resizing.
-    position : {"center", "random", "top_left"}
-        Position of the thumbnail on the canvas.
+    position : {"center", "random", "top_left", "top_center"}
+        Position of the thumbnail on the canvas. "top_center": as the same probe shows it at a
+        larger depth.
+    least_roi : int
+        Step 1 draws only sizes at which the ROI, scaled with its image, keeps at least this many
+        pixels. Where there are none the thumbnail has its full size. Default: 0, any size.
     noise : mapping, str or None
         Step 2: the name of a preset ("default", "scikit-image", "dali", "albumentations"); or
         kind -> (low, high), the range of its strength. None or {}: no noise.
@@ -101,6 +106,7 @@ class SAS:
     canvas: int | tuple[int, int] | None = None
     thumbnail: tuple[float, float] | None = (0.25, 1.0)
     position: str = "center"
+    least_roi: int = 0
     noise: Mapping[str, tuple[float, float]] | str | None = "default"
     p: float = 0.5
     small_fraction: float = 0.03
@@ -118,6 +124,7 @@ class SAS:
         set_(self, "canvas", None if self.canvas is None else checked_canvas(self.canvas))
         set_(self, "thumbnail", checked_thumbnail(self.thumbnail))
         check_choice("position", self.position, _core.POSITIONS)
+        set_(self, "least_roi", checked_integer("least_roi", self.least_roi, 2**31))
         set_(self, "noise", resolve(self.noise))
         set_(self, "p", checked_fraction("p", self.p))
         set_(self, "small_fraction", checked_fraction("small_fraction", self.small_fraction))
@@ -140,6 +147,7 @@ class SAS:
             p=self.p,
             apply_to_all=self.apply_to == "all",
             resize=self.thumbnail is not None,
+            least_roi=self.least_roi,
             position=_core.POSITIONS[self.position],
             noise_count=len(self.noise),
         )

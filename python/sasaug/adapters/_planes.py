@@ -1,4 +1,4 @@
-"""One job: move label planes of any type, and points, as a plan moves masks.
+"""One job: move label planes of any type, as a plan moves masks.
 
 Arrays are numpy's or torch's. A mask comes as planes [k h w]: a label map has one, one-hot masks
 and instances have more. Planes may be of any type, floats included: pixels are copied as bits.
@@ -7,7 +7,6 @@ and instances have more. Planes may be of any type, floats included: pixels are 
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -56,28 +55,6 @@ def follow(plan: Plan, planes: Any, one_hot: bool = False) -> Any:
     if one is not None:
         moved[..., 0, :, :] ^= one  # so that padding, which is 0, becomes background
     return as_type(moved, planes.dtype)
-
-
-def geometry(plan: Plan, sample: int = 0) -> tuple[float, float, float, float]:
-    """Return (sx, sy, dx, dy): a point (x, y) of a sample moves to (sx * x + dx, sy * y + dy).
-
-    Coordinates start at the image's edge, so the first pixel's centre is (0.5, 0.5).
-    """
-    x, y, width, height = (int(v) for v in plan.samples[sample]["window"])
-    to_x, to_y, to_width, to_height = (int(v) for v in plan.samples[sample]["thumbnail"])
-    sx, sy = to_width / max(width, 1), to_height / max(height, 1)
-    return sx, sy, to_x - sx * x, to_y - sy * y
-
-
-def undone(plan: Plan, size: tuple[int, int]) -> Plan:
-    """Return the plan that moves thumbnails back into images of ``size`` (h, w).
-
-    It restores geometry only: noise stays.
-    """
-    samples = plan.samples.copy()
-    samples["window"], samples["thumbnail"] = plan.samples["thumbnail"], plan.samples["window"]
-    samples["noise"] = -1
-    return replace(plan, samples=samples, canvas=size, value_range=None)
 
 
 def is_floating(array: Any) -> bool:

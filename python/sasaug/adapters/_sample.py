@@ -77,7 +77,8 @@ class Recipe:
 
     @property
     def needs_roi(self) -> bool:
-        return bool(self.settings.noise) or self.settings.apply_to != "all"
+        settings = self.settings
+        return bool(settings.noise or settings.least_roi) or settings.apply_to != "all"
 
     def names(self, sample_id: Any) -> bool:
         """Return whether ids name the samples; raise if this one has none."""

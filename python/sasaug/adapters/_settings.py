@@ -16,13 +16,14 @@ STEPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {
             "channels": None, "noise": None, "labels": None, "per_channel": False,
             "salt_vs_pepper": 0.5, "small_fraction": 0.03, "apply_to": "all", "check_values": None,
+            "least_roi": 0,
         },
         {"p": 1.0},
     ),
     "noise": (
         {
             "channels": None, "canvas": None, "thumbnail": None, "position": "center",
-            "antialias": False, "small_fraction": 0.03, "apply_to": "all",
+            "antialias": False, "small_fraction": 0.03, "apply_to": "all", "least_roi": 0,
         },
         {"p": 1.0},
     ),

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ..plan import Plan
 from ..settings import SAS as Settings
-from ._planes import geometry
 from ._sample import Recipe, Sample
 from ._settings import changed, shows_settings, step_settings
 from ._watch import Origin
@@ -213,12 +212,11 @@ class SAS(_Step, A.DualTransform):
         """Boxes [n 4+] as the host passes them, in fractions of the image."""
         if not len(bboxes):
             return bboxes
-        plan = sample.plan
-        sx, sy, dx, dy = geometry(plan)
-        (height, width), (to_height, to_width) = params["shape"][:2], plan.canvas
+        (height, width), (to_height, to_width) = params["shape"][:2], sample.plan.canvas
         moved = bboxes.copy()
-        moved[:, [0, 2]] = (bboxes[:, [0, 2]] * width * sx + dx) / to_width
-        moved[:, [1, 3]] = (bboxes[:, [1, 3]] * height * sy + dy) / to_height
+        pixels = bboxes[:, :4] * (width, height, width, height)
+        moved[:, :4] = sample.plan.transform_boxes(pixels)
+        moved[:, :4] /= (to_width, to_height, to_width, to_height)
         return moved
 
     def apply_to_keypoints(
@@ -227,10 +225,9 @@ class SAS(_Step, A.DualTransform):
         """Key points [n 5+] as the host passes them: x, y, z, angle, scale."""
         if not len(keypoints):
             return keypoints
-        sx, sy, dx, dy = geometry(sample.plan)
         moved = keypoints.copy()
-        moved[:, 0], moved[:, 1] = keypoints[:, 0] * sx + dx, keypoints[:, 1] * sy + dy
-        moved[:, SCALE] = keypoints[:, SCALE] * max(sx, sy)
+        moved[:, :2] = sample.plan.transform_points(keypoints[:, :2])
+        moved[:, SCALE] *= sample.plan.scale.max()
         return moved
 
 

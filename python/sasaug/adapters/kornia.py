@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 from kornia.augmentation import RandomTransplantation
 from kornia.constants import DataKey
@@ -14,7 +15,6 @@ from torch import Tensor
 
 from .._ranks import apart
 from ..plan import Plan
-from ._planes import geometry
 from ._sample import Recipe, Sample
 from ._settings import changed, shows_settings, step_settings, written
 
@@ -209,9 +209,8 @@ def _names(keys: list[Any]) -> list[str]:
 
 def _matrices(plan: Plan, like: Tensor) -> Tensor:
     """Return [n 3 3], which moves points in kornia's coordinates: 0 is a pixel's centre."""
-    rows = []
-    for sample in range(len(plan)):
-        sx, sy, dx, dy = geometry(plan, sample)
-        x, y = sx / 2 + dx - 0.5, sy / 2 + dy - 0.5
-        rows.append([[sx, 0, x], [0, sy, y], [0, 0, 1]])
-    return torch.tensor(rows, dtype=like.dtype, device=like.device)
+    matrices = np.tile(np.eye(3), (len(plan), 1, 1))
+    matrices[:, 0, 0], matrices[:, 1, 1] = plan.scale[:, 1], plan.scale[:, 0]
+    first = np.full((len(plan), 2), 0.5)  # the first pixel's centre
+    matrices[:, :2, 2] = plan.transform_points(first, np.arange(len(plan))) - 0.5
+    return torch.tensor(matrices, dtype=like.dtype, device=like.device)

@@ -19,9 +19,9 @@ from monai.transforms.transform import MapTransform, RandomizableTransform
 from monai.utils import convert_to_tensor, ensure_tuple
 from monai.utils.enums import CommonKeys, TraceKeys, TransformBackends
 
-from ..calls import apply
+from .._undo import undone
 from ..plan import Plan
-from ._planes import follow, geometry, undone
+from ._planes import follow
 from ._sample import Recipe, Sample
 from ._settings import changed, shows_settings, step_settings, written
 from ._watch import Origin
@@ -171,13 +171,11 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
         done = self.pop_transform(data)
         plan = Plan.from_json(done[TraceKeys.EXTRA_INFO]["plan"])
         height, width = (int(side) for side in done[TraceKeys.ORIG_SIZE])
-        back = undone(plan, (height, width))
         planes = _plain(data, "data")
         if done[TraceKeys.EXTRA_INFO]["mode"] == BILINEAR:
-            nothing = torch.zeros(planes.shape, dtype=torch.bool, device=planes.device)
-            result = apply(back[[0] * len(planes)], planes, nothing)[0]
+            result = plan.undo(planes, sizes=(height, width))[0]
         else:
-            result = follow(back, planes)
+            result = follow(undone(plan, (height, width)), planes)
         out = _like(data, result)
         with self.trace_transform(False):
             self.push_transform(out, affine=torch.linalg.inv(_affine(plan)))
@@ -391,10 +389,6 @@ def _like(source: Any, result: torch.Tensor) -> torch.Tensor:
 
 def _affine(plan: Plan) -> torch.Tensor:
     """Return the matrix from indices (row, column, 1) of the canvas to those of the source."""
-    sx, sy, dx, dy = geometry(plan)
-    rows = [
-        [1 / sy, 0, (0.5 - dy) / sy - 0.5],
-        [0, 1 / sx, (0.5 - dx) / sx - 0.5],
-        [0, 0, 1],
-    ]
+    (sy, sx), (x, y) = plan.scale[0], plan.inverse_points([0.5, 0.5]) - 0.5
+    rows = [[1 / sy, 0, y], [0, 1 / sx, x], [0, 0, 1]]
     return torch.tensor(rows, dtype=torch.float64)

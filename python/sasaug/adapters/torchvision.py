@@ -16,7 +16,6 @@ from torchvision.transforms import v2
 
 from .._checks import is_integer
 from ..plan import Plan
-from ._planes import geometry
 from ._sample import Recipe, Sample
 from ._settings import changed, shows_settings, step_settings, written
 
@@ -146,7 +145,8 @@ class SAS(v2.Transform):
         if isinstance(inpt, tv_tensors.BoundingBoxes):
             return _boxes(inpt, plan)
         if isinstance(inpt, _KeyPoints):
-            points = _as(_moved(inpt, plan), inpt.dtype)
+            exact = plan.transform_points(inpt.as_subclass(torch.Tensor).double())
+            points = _as(exact, inpt.dtype)
             return tv_tensors.wrap(points, like=inpt, canvas_size=plan.canvas)
         x = sample.image(inpt.as_subclass(torch.Tensor))
         return tv_tensors.wrap(x, like=inpt) if isinstance(inpt, tv_tensors.Image) else x
@@ -201,19 +201,9 @@ def _planes(mask: torch.Tensor) -> torch.Tensor:
 def _boxes(boxes: Any, plan: Plan) -> Any:
     if boxes.format.value in ROTATED:
         raise ValueError(f"boxes must have upright sides, got format {boxes.format.value}")
-    convert = v2.functional.convert_bounding_box_format
     exact = boxes.as_subclass(torch.Tensor).double()
-    corners = convert(exact, old_format=boxes.format, new_format="XYXY")
-    moved = _moved(corners.reshape(-1, 2, 2), plan).reshape(-1, 4)
-    moved = convert(moved, old_format="XYXY", new_format=boxes.format)
+    moved = plan.transform_boxes(exact, format=boxes.format.value.lower())
     return tv_tensors.wrap(_as(moved, boxes.dtype), like=boxes, canvas_size=plan.canvas)
-
-
-def _moved(points: torch.Tensor, plan: Plan) -> torch.Tensor:
-    """Move points [... 2], (x, y), in float64."""
-    sx, sy, dx, dy = geometry(plan)
-    exact = points.as_subclass(torch.Tensor).double()
-    return exact * exact.new_tensor([sx, sy]) + exact.new_tensor([dx, dy])
 
 
 def _as(exact: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
