@@ -136,7 +136,8 @@ py::dict numbers(const char* const (&names)[kCount]) {
 
 }  // namespace
 
-PYBIND11_MODULE(_core, m) {
+// All that calls share is guarded: the pool of threads by locks, the choice of loops by an atomic.
+PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.doc() = "The compiled part of sasaug: the kernels, and the facts that Python shares.";
   m.attr("STREAM_VERSION") = kStreamVersion;
   m.attr("NOISES") = noises();

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 
 import pytest
 
@@ -167,17 +165,3 @@ def test_refused_files_have_status_2_and_are_named(root, name, content, text):
     assert result.exit_code == 2, result.output
     assert result.stderr.startswith("error: ") and text in result.stderr
     assert not (root / "out").exists()
-
-
-@pytest.mark.skipif(sys.version_info >= (3, 11), reason="Python has its own reader of TOML")
-def test_reader_of_toml_is_named_where_it_is_missing(root):
-    (root / "a.toml").write_text("p = 1.0")
-    arguments = ["augment", "--images", "a", "--out", "b", "--config", str(root / "a.toml")]
-    code = (
-        f"import sys; sys.modules['tomli'] = None; import runpy; sys.argv += {arguments!r}; "
-        "runpy.run_module('sasaug', run_name='__main__')"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert result.returncode == 2
-    advice = "in a checkout of sasaug: pip install '.[cli]'"
-    assert result.stderr == f"error: tomli is missing; {advice}\n"

@@ -108,7 +108,10 @@ def test_pythons_are_the_same_everywhere():
     assert minors == list(range(minors[0], minors[-1] + 1))
     assert f'requires-python = ">={named[0]}"' in text
     built = re.search(r'^build = "(.+)"$', text, re.M).group(1)
-    assert built.split() == [f"cp3{minor}-*" for minor in minors]
+    threaded = [f"cp3{minor}t-*" for minor in minors if minor >= 14]  # without a GIL
+    assert sorted(built.split()) == sorted([f"cp3{minor}-*" for minor in minors] + threaded)
+    at_hand = re.search(r"PYTHONS:-(.+)}", read(".ci/wheels")).group(1).split()
+    assert [name.replace("python3.", "cp3") + "-*" for name in at_hand] == built.split()
     assert f"CPython {named[0]} to {named[-1]} on" in read("docs/install.md")
     assert f"Python {named[0]} to {named[-1]}," in read("README.md")
 

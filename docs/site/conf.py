@@ -43,6 +43,7 @@ autodoc_mock_imports = [
     "jax",
     "kornia",
     "monai",
+    "nnunetv2",
     "torch",
     "torchvision",
 ]

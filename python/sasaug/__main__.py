@@ -6,7 +6,7 @@ import sys
 
 #: The extra that installs a module.
 EXTRAS = {
-    **dict.fromkeys(("PIL", "cv2", "rich", "tomli", "typer"), "cli"),
+    **dict.fromkeys(("PIL", "cv2", "rich", "typer"), "cli"),
     **dict.fromkeys(("pandas", "pyarrow", "ray"), "ray"),
     **dict.fromkeys(("braceexpand", "webdataset"), "webdataset"),
 }

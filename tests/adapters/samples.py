@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +54,17 @@ def loaded(dataset: Any, **options: Any) -> list[tuple[bytes, ...]]:
     return rows
 
 
-def host(name: str) -> Any:
-    """The library, or a skip; what it warns of while it is imported is its own."""
+@contextlib.contextmanager
+def quietly() -> Iterator[None]:
+    """What a library warns of while it is imported is its own."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        yield
+
+
+def host(name: str) -> Any:
+    """The library, imported, or a skip."""
+    with quietly():
         if name == "torchvision":
             name_missing_operators()
         return pytest.importorskip(name, reason=f"{name} is not installed: see the extra hosts")

@@ -55,7 +55,7 @@ def test_the_loader_of_a_page(page, tmp_path):
     if not file.exists():
         pytest.skip("the sources are not at hand")
     blocks = re.findall(r"^```python\n(.*?)^```", file.read_text(), re.S | re.M)
-    code = "\n".join(block for block in blocks if "nnunetv2" not in block)
+    code = "\n".join(block for block in blocks if "adapters.nnunet" not in block)
     before, loop = re.split(r"^(?=loader = DataLoader\()", code, flags=re.M)
     loop = loop.split("\n\n")[0]
     if page == "kornia":  # the seed is of the run, and the loader draws from it

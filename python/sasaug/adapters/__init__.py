@@ -5,7 +5,8 @@ One module per host, imported when it is asked for and no earlier::
     from sasaug.adapters.torchvision import SAS              # transforms.v2
     from sasaug.adapters.monai import RandSASd
     from sasaug.adapters.albumentations import SAS           # 2.0.8, the MIT release
-    from sasaug.adapters.batchgenerators import SASTransform  # batchgeneratorsv2, nnU-Net
+    from sasaug.adapters.batchgenerators import SASTransform  # batchgeneratorsv2
+    from sasaug.adapters.nnunet import nnUNetTrainerSAS
     from sasaug.adapters.kornia import RandomSAS
     from sasaug.adapters.jax import SAS
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-import sys
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -210,7 +210,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise ValueError(f"config must be a file that can be read, got {path}: {error}") from None
     try:
         is_toml = path.suffix.lower() == ".toml"
-        found = _toml(content.decode()) if is_toml else json.loads(content)
+        found = tomllib.loads(content.decode()) if is_toml else json.loads(content)
     except ValueError as error:
         raise ValueError(f"config must be TOML (*.toml) or JSON, got {path}: {error}") from None
     if not isinstance(found, dict):
@@ -238,14 +238,6 @@ def _read(path: Path) -> dict[str, Any]:
         if got is not None and type(got) is not kind:
             raise TypeError(f"{name} must be of type {kind.__name__}, got {got!r} in {path}")
     return {name: _value(name, got) for name, got in found.items() if name not in VERSIONS}
-
-
-def _toml(text: str) -> dict[str, Any]:
-    if sys.version_info >= (3, 11):
-        import tomllib
-    else:
-        import tomli as tomllib
-    return tomllib.loads(text)
 
 
 def _value(name: str, got: Any) -> Any:

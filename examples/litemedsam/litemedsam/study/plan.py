@@ -8,16 +8,11 @@ made.
 
 from __future__ import annotations
 
-import sys
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 #: The regime whose runs start from the encoder's ImageNet weights and a new decoder.
 NO_BASE = "none"

@@ -1,0 +1,123 @@
+"""sasaug.adapters.nnunet: from a raw data set to a trained epoch, by nnU-Net's own commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+import PIL.Image
+import pytest
+
+import samples
+
+torch = pytest.importorskip("torch")
+samples.host("nnunetv2")
+with samples.quietly():
+    from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
+
+    from sasaug.adapters.nnunet import nnUNetTrainerSAS
+
+SIDE = 48
+#: What nnU-Net passes for a 2-D configuration with one label.
+GIVEN = {
+    "patch_size": [SIDE, SIDE],
+    "rotation_for_DA": (-3.14, 3.14),
+    "deep_supervision_scales": [[1.0, 1.0], [0.5, 0.5]],
+    "mirror_axes": (0, 1),
+    "do_dummy_2d_data_aug": False,
+    "use_mask_for_norm": [False],
+    "is_cascaded": False,
+    "foreground_labels": [np.int64(1)],
+    "regions": None,
+    "ignore_label": None,
+}
+
+
+def transforms(trainer, **given):
+    return trainer.get_training_transforms(**{**GIVEN, **given}).transforms
+
+
+def test_sas_stands_behind_the_crop_and_the_rest_is_nnunets():
+    steps = transforms(nnUNetTrainerSAS)
+    assert repr(steps.pop(1)) == "SASTransform(value_range='sample')"
+    assert [repr(step) for step in steps] == [repr(step) for step in transforms(nnUNetTrainer)]
+
+
+def test_a_subclass_changes_the_settings():
+    class Stronger(nnUNetTrainerSAS):
+        sas: ClassVar = {**nnUNetTrainerSAS.sas, "p": 0.9}
+
+    assert repr(transforms(Stronger)[1]) == "SASTransform(p=0.9, value_range='sample')"
+    assert transforms(nnUNetTrainerSAS)[1].settings.p == 0.5
+
+
+def test_an_ignore_label_is_no_roi():
+    step = transforms(nnUNetTrainerSAS, foreground_labels=[1, 2], ignore_label=3)[1]
+    assert step.settings.labels == (1, 2)
+    assert transforms(nnUNetTrainerSAS)[1].settings.labels is None
+
+
+@pytest.mark.parametrize(
+    ("sas", "given", "message"),
+    [
+        (
+            {}, {"patch_size": (8, 64, 64)},
+            r"must be 2-D, as in nnUNetv2_train DATASET 2d FOLD -tr Changed; got one with "
+            r"patches of \(8, 64, 64\)",
+        ),
+        ({"canvas": 256}, {}, "Changed.sas must have no canvas: the canvas is the patch; got 256"),
+        ({"p": 2}, {}, r"p must be in \[0, 1\], got 2"),
+    ],
+)  # fmt: skip
+def test_misuse_is_refused_before_the_training(sas, given, message):
+    changed = type("Changed", (nnUNetTrainerSAS,), {"sas": sas})
+    with pytest.raises(ValueError, match=message):
+        transforms(changed, **given)
+
+
+def raw_dataset(folder: Path) -> None:
+    """Five frames with a bright disc, as nnU-Net reads them: one is for validation."""
+    for name in ("imagesTr", "labelsTr"):
+        (folder / name).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for k in range(5):
+        image, mask = rng.integers(30, 80, (SIDE, SIDE), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
+        mask[8 + k : 30 + k, 10:34] = 1
+        image[mask > 0] += 100
+        PIL.Image.fromarray(image).save(folder / "imagesTr" / f"frame{k}_0000.png")
+        PIL.Image.fromarray(mask).save(folder / "labelsTr" / f"frame{k}.png")
+    description = {
+        "channel_names": {"0": "ultrasound"},
+        "labels": {"background": 0, "disc": 1},
+        "numTraining": 5,
+        "file_ending": ".png",
+    }
+    (folder / "dataset.json").write_text(json.dumps(description))
+
+
+def test_from_raw_folder_to_one_epoch(tmp_path):
+    """Found by nnU-Net in the folder that the adapter's command prints."""
+    raw_dataset(tmp_path / "raw" / "Dataset001_Discs")
+    command = [sys.executable, "-m", "sasaug.adapters.nnunet"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    places = {name: str(tmp_path / name) for name in ("raw", "preprocessed", "results")}
+    environment = {f"nnUNet_{name}": place for name, place in places.items()}
+    environment["nnUNet_extTrainer"] = printed.strip()
+    runner = [sys.executable, str(Path(__file__).with_name("nnunet_runner.py"))]
+    made = subprocess.run(
+        [*runner, "1", "2d", "0", "-tr", "nnUNetTrainerSAS", "-device", "cpu"],
+        env={**os.environ, **environment}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    assert f"Using trainer 'nnUNetTrainerSAS' from: {printed}" in made.stdout
+    counted = json.loads(made.stdout.splitlines()[-1])
+    assert counted["patches"] >= 2 * 2 and 0 < counted["transformed"] < counted["patches"]
+    fold = tmp_path / "results/Dataset001_Discs/nnUNetTrainerSAS__nnUNetPlans__2d/fold_0"
+    checkpoint = torch.load(fold / "checkpoint_final.pth", weights_only=False)
+    assert checkpoint["trainer_name"] == "nnUNetTrainerSAS" and checkpoint["current_epoch"] == 1
+    assert (fold / "validation" / "summary.json").is_file()
