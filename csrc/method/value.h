@@ -28,8 +28,8 @@ SASAUG_HD float after_noise(float x, float before, float after, ValueRange range
   return clip(after == before ? x : moved, range);
 }
 
-// Noise, clip and round for N pixels of values x that share kind and strength. In the default range,
-// which is what `kDefault` says, all of it comes down to one clip.
+// Noise, clip and round for N pixels of values x that share kind and strength. In the default
+// range, which is what `kDefault` says, all of it comes down to one clip.
 template <class Kind, class T, int N, bool kDefault>
 SASAUG_HD void noisy_values(const float* x, T* out, Random random, Noise noise, ValueRange range) {
   float height[N];
