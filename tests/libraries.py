@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import functools
 import importlib.util
+import platform
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -20,7 +21,17 @@ import numpy as np
 import pytest
 
 import sasaug
-from emulation import UNITS, DeviceArray, EmulatedFrontend, emulated_core
+from played_gpu import (
+    KERNELS,
+    MEMORY,
+    READABLE,
+    WRITABLE,
+    DeviceArray,
+    PlayedFrontend,
+    checked,
+    nvcc,
+    played_core,
+)
 from sasaug import _call, _frontends
 from sasaug.plan import DeviceSamples, Plan
 
@@ -252,34 +263,43 @@ class Cupy(Library):
         return type(array), array.device.id
 
 
-class Emulated(Library):
-    """CUDA's kernels as loops on the host (emulated_cuda.cpp), and all of Python's way to them."""
+class Played(Library):
+    """The kernels' PTX on a GPU that the host plays, and all of Python's way to it."""
 
-    name = "emulated"
-    frontend: Any = EmulatedFrontend()
+    name = "ptx"
+    frontend: Any = PlayedFrontend()
     gpu = True
     cache: Path  # where the module is built
 
     def missing(self) -> str | None:
-        if not all(unit.is_file() for unit in UNITS):
+        if not KERNELS.is_file():
             return "the sources are not at hand"
-        if not shutil.which("c++"):
-            return "no C++ compiler found"
+        if not nvcc():
+            return "nvcc is not found"
+        if platform.system() != "Linux" or not shutil.which("c++"):
+            return "the played GPU needs Linux and a C++ compiler"
         return None if importlib.util.find_spec("pybind11") else "pybind11 is not installed"
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         core = _call._core
-        _call._core = emulated_core(self.cache)
+        played = played_core(self.cache)
+        if MEMORY.library is None:
+            MEMORY.use(played)
+        _call._core = played
         _frontends.FRONTENDS.append(self.frontend)
         try:
-            yield
+            with checked():
+                yield
         finally:
             _frontends.FRONTENDS.remove(self.frontend)
             _call._core = core
 
     def to(self, array: Any, memory: Memory) -> Any:
         return DeviceArray(array)
+
+    def to_output(self, array: Any, memory: Memory) -> Any:
+        return DeviceArray(array, 0, READABLE | WRITABLE)
 
     def back(self, array: Any) -> Any:
         return array._array
@@ -292,7 +312,7 @@ class Emulated(Library):
 
 
 LIBRARIES: list[Library] = [
-    Library(), ReadOnly(), DLPack(), Torch(), TorchCuda(), Cupy(), Emulated(),
+    Library(), ReadOnly(), DLPack(), Torch(), TorchCuda(), Cupy(), Played(),
 ]  # fmt: skip
 
 

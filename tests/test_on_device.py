@@ -25,7 +25,8 @@ def same(a, b) -> bool:
 
 def batch(n: int = 5, size: int = 40, dtype: str = "uint8"):
     rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (n, size, size)).astype(dtype), disc(n, size)
+    images = rng.integers(0, 256, (n, size, size))
+    return (images if dtype == "uint8" else images / 255).astype(dtype), disc(n, size)
 
 
 def ragged(n: int):
@@ -332,6 +333,8 @@ def test_ragged_lists_of_any_length(gpu: Face, n):
 @pytest.mark.parametrize("n", [*COUNTS, 3000])
 @pytest.mark.parametrize("where", ["host", "GPU", "both"])
 def test_values_of_any_number_of_samples(gpu: Face, n, where):
+    if n == 3000 and gpu.library.name == "ptx":
+        pytest.skip("takes a played GPU a minute; a ragged list of 600 needs as many launches")
     rng = np.random.default_rng(n)
     image = rng.integers(0, 256, (n, 6, 7), np.uint8)
     mask = (image > 50).astype(np.int32)
