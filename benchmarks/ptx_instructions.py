@@ -109,7 +109,7 @@ def counted(name: str, cache: Path = CACHE) -> dict[str, float]:
 
 def resources() -> dict[str, dict[str, int]]:
     """Registers, spilled bytes and shared memory of each kernel, as ptxas says."""
-    from played_gpu import KERNELS, NVCC_FLAGS, ROOT, nvcc
+    from played_module import KERNELS, NVCC_FLAGS, ROOT, nvcc
 
     flags = [f for f in NVCC_FLAGS if not f.startswith("-arch")]
     command = [str(nvcc()), "-cubin", "-arch=sm_90", "-Xptxas=-v", *flags, f"-I{ROOT / 'csrc'}"]
@@ -132,7 +132,7 @@ def resources() -> dict[str, dict[str, int]]:
 
 
 def count_all() -> Record:
-    from played_gpu import nvcc
+    from played_module import nvcc
 
     version = subprocess.run([str(nvcc()), "--version"], capture_output=True, text=True, check=True)
     release = re.search(r"release [^\n]*", version.stdout)

@@ -9,7 +9,7 @@ import ptx_instructions
 import pytest
 from ptx_instructions import CALLS, RECORD, counted, grown
 
-from libraries import Played
+from played_module import missing
 
 BEFORE = {"pass": {"instructions": 8.0, "busy lanes, %": 80.0}}
 
@@ -35,7 +35,7 @@ def test_the_record_holds_every_call_and_no_spills() -> None:
     assert all(call["stores of a byte"] == 0 for call in record.per_pixel.values())
 
 
-@pytest.mark.skipif(bool(Played().missing()), reason=str(Played().missing()))
+@pytest.mark.skipif(bool(missing()), reason=str(missing()))
 @pytest.mark.parametrize("name", ["pass-through, uint8", "whole SAS, uint8, 1 of 512"])
 def test_calls_cost_what_the_record_says(name: str, request: pytest.FixtureRequest) -> None:
     cache = getattr(request.config, "cache", None)

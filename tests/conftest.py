@@ -17,17 +17,11 @@ settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
-#: Where the played GPU is one of the libraries: all files together would take it many minutes.
-PLAYED_FILES = {
-    f"test_{name}.py"
-    for name in ("golden", "limits", "on_device", "ptx", "reference", "thumbnail", "value_range")
-}
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skip = pytest.mark.skip(reason="more pixels or samples than the played GPU has the time for")
     for item in items:
-        if "[ptx" in item.name and item.path.name not in PLAYED_FILES:
-            item.add_marker(pytest.mark.skip(reason="not among PLAYED_FILES of conftest.py"))
+        if "[ptx" in item.name and item.get_closest_marker("large"):
+            item.add_marker(skip)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -30,11 +30,6 @@ def far(array, axis):
     return view
 
 
-def few_pixels(face: Face) -> None:
-    if face.library.name == "ptx":
-        pytest.skip("a billion pixels would take the played GPU hours")
-
-
 def near_memory(face: Face) -> None:
     if face.copies:
         pytest.skip("all the gigabytes would be copied to the GPU")
@@ -83,8 +78,8 @@ def test_long_axes(face: Face, antialias, n_dst):
     assert same_bytes(x, ex) and same_bytes(y, ey)
 
 
+@pytest.mark.large
 def test_large_sizes(face: Face):
-    few_pixels(face)
     w = np.array([[0, 0, 2**30, 2**29]], np.int32)
     assert _core.largest_sides(w, (2**28, 2**30)).tolist() == [2**29]
     mask = np.broadcast_to(np.ones(33_000, bool), (33_000, 33_000))
@@ -96,8 +91,8 @@ def test_large_sizes(face: Face):
     ]
 
 
+@pytest.mark.large
 def test_area_of_more_than_two_to_the_31_pixels(face: Face):
-    few_pixels(face)
     mask = np.zeros((8, 2**28 + 64), bool)
     mask[:2] = True  # a quarter
     for fraction, large in ((0.26, False), (0.24, True)):

@@ -330,11 +330,9 @@ def test_ragged_lists_of_any_length(gpu: Face, n):
     assert same(gpu.apply(plan, images, masks), sasaug.apply(plan, images, masks))
 
 
-@pytest.mark.parametrize("n", [*COUNTS, 3000])
+@pytest.mark.parametrize("n", [*COUNTS, pytest.param(3000, marks=pytest.mark.large)])
 @pytest.mark.parametrize("where", ["host", "GPU", "both"])
 def test_values_of_any_number_of_samples(gpu: Face, n, where):
-    if n == 3000 and gpu.library.name == "ptx":
-        pytest.skip("takes a played GPU a minute; a ragged list of 600 needs as many launches")
     rng = np.random.default_rng(n)
     image = rng.integers(0, 256, (n, 6, 7), np.uint8)
     mask = (image > 50).astype(np.int32)

@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from libraries import Played
-from played_gpu import NVCC_FLAGS, PTX, nvcc, run
+from played_module import NVCC_FLAGS, PTX, missing, nvcc, run
 
-pytestmark = pytest.mark.skipif(bool(Played().missing()), reason=str(Played().missing()))
+pytestmark = pytest.mark.skipif(bool(missing()), reason=str(missing()))
 
 FAULTS = {
     "no_fault": "",
@@ -42,7 +41,8 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Any:
     run([str(nvcc()), "-ptx", *NVCC_FLAGS, str(PTX / "faults.cu"), "-o", str(ptx)])
     code.write_text(run([sys.executable, str(PTX / "translate.py"), str(ptx)]))
     flags = ["-std=c++17", "-O1", "-shared", "-fPIC", "-ffp-contract=off", f"-I{PTX}"]
-    run(["c++", *flags, str(PTX / "machine.cpp"), str(code), "-o", str(library)])
+    units = [str(PTX / "machine.cpp"), str(PTX / "memory.cpp"), str(code)]
+    run(["c++", *flags, *units, "-o", str(library)])
     loaded = ctypes.CDLL(str(library))
     loaded.ptx_violations.restype = ctypes.c_char_p
     loaded.ptx_launch.argtypes = [

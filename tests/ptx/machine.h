@@ -22,7 +22,8 @@ struct Thread;
 struct Kernel {
   const char* name;
   void (*run)(Thread&);
-  u32 parameter_bytes, shared_bytes, threads;  // threads: as __launch_bounds__ says
+  u32 parameter_bytes, shared_bytes, register_bytes;
+  u32 threads;  // as __launch_bounds__ says
   const Instruction* instructions;
   const u32* block_sizes;  // instructions of each basic block
   u32 blocks;
@@ -32,12 +33,15 @@ enum class Space { global, shared, param, generic };
 
 struct Thread {
   const uint8_t* parameters;
+  void* registers;
   u32 tid, ntid, ctaid, nctaid;
-  u32* visits;  // of each basic block
-  u32 pc;       // the instruction that touches memory or waits
+  u32* visits;  // of each basic block; null: they are not counted
+  u32 steps = 0;
+  u32 pc = 0;  // the instruction that touches memory or waits
 
   void enter(u32 block) {
-    if (++visits[block] >> 22) endless();
+    if (visits) ++visits[block];
+    if (++steps >> 24) endless();
   }
   void endless();
   void barrier(u32 pc);
@@ -47,6 +51,15 @@ struct Thread {
   void write(Space space, u64 address, const void* from, u32 bytes);
   void touch_atomically(Space space, u64 address, u32 bytes);
 };
+
+// A kernel's code, block after block: each returns the number of the next.
+constexpr u32 kEnd = ~0u;
+
+template <class Registers, size_t kBlocks>
+void run(Thread& t, u32 (*const (&code)[kBlocks])(Thread&, Registers&)) {
+  Registers& r = *static_cast<Registers*>(t.registers);
+  for (u32 block = 0; block < kBlocks; block = code[block](t, r)) t.enter(block);
+}
 
 // ---- memory ------------------------------------------------------------------------------------
 

@@ -40,7 +40,7 @@ To bits_as(From from) {
 
 template <class Bits>
 struct Register {
-  Bits bits = static_cast<Bits>(0xDEADBEEFDEADBEEF);
+  Bits bits;
 
   template <class T>
   operator T() const {

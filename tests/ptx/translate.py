@@ -2,9 +2,10 @@
 
     python translate.py kernels.ptx > kernels.cpp
 
-A kernel becomes a function that one thread runs, a register a local variable, a label a label, an
-instruction a call of the function of its name in operations.h: ``add.s32 %r5, %r3, %r4`` becomes
-``r5 = add<s32>(r3, r4)``. One that has no such function does not compile.
+A register becomes a member of a kernel's struct, a run of instructions without a branch a function,
+which returns the next one's number, and an instruction a call of the function of its name in
+operations.h: ``add.s32 %r5, %r3, %r4`` becomes ``r5 = add<s32>(r3, r4)``. One that has no such
+function does not compile.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 TYPES = {f"{kind}{bits}" for kind in "usb" for bits in (8, 16, 32, 64)} | {"f32", "f64", "pred"}
 SPACES = ("global", "shared", "param")
@@ -38,7 +40,8 @@ class Kernel:
     shared: dict[str, int] = field(default_factory=dict)  # name -> where it begins
     shared_bytes: int = 0
     calls: dict[str, str] = field(default_factory=dict)  # the functions that the code calls
-    code: list[str] = field(default_factory=list)
+    code: list[list[str]] = field(default_factory=list)  # of each block
+    labels: dict[str, int] = field(default_factory=dict)  # name -> block
     instructions: list[tuple[str, str]] = field(default_factory=list)  # opcode, source line
     blocks: list[int] = field(default_factory=list)  # instructions in each
 
@@ -84,7 +87,7 @@ class Kernel:
 
 
 def local(register: str) -> str:
-    return f"{register[1:]}_"  # or %f32 would have the name of a type
+    return f"r.{register[1:]}_"  # or %f32 would have the name of a type
 
 
 def label(text: str) -> str:
@@ -114,22 +117,32 @@ def translate(text: str) -> str:
         raise Unknown("no kernel")
     calls = {name: text for k in kernels for name, text in k.calls.items()}
     out = ['#include "machine.h"', "namespace ptx {", *calls.values()]
-    codes: list[list[str]] = []
+    codes: list[Any] = []
     for n, k in enumerate(kernels):
-        codes.append([*k.registers, *k.code])
+        codes.append([k.registers, k.labels, k.code])
         if (same := codes.index(codes[-1])) < n:  # another size of table, but the same code
+            out.append(f"using registers{n} = registers{same};")
             out.append(f"constexpr auto run{n} = run{same};")
             out.append(f"constexpr auto &instructions{n} = instructions{same};")
             out.append(f"constexpr auto &blocks{n} = blocks{same};")
             continue
-        out += [f"static void run{n}(Thread& t) {{", *k.registers, *k.code, "}"]
+        out += [f"namespace kernel{n} {{", "struct Registers {", *k.registers, "};"]
+        out += [f"constexpr u32 {name} = {block};" for name, block in k.labels.items()]
+        for block, lines in enumerate(k.code):
+            out.append(f"u32 block{block}([[maybe_unused]] Thread& t, Registers& r) {{")
+            out += [*lines, f"  return {block + 1};", "}"]
+        names = ", ".join(f"block{block}" for block in range(len(k.code)))
+        out += [f"u32 (*const code[])(Thread&, Registers&) = {{{names}}};", "}  // namespace"]
+        out.append(f"using registers{n} = kernel{n}::Registers;")
+        out.append(f"static void run{n}(Thread& t) {{ run(t, kernel{n}::code); }}")
         out.append(f"static const Instruction instructions{n}[] = {{")
         out += [f'  {{"{op}", "{line}"}},' for op, line in k.instructions]
         out += ["};", f"static const u32 blocks{n}[] = {{{', '.join(map(str, k.blocks))}}};"]
     out.append("const Kernel kKernels[] = {")
     for n, k in enumerate(kernels):
-        facts = f"{k.parameter_bytes}, {k.shared_bytes}, {k.threads}, instructions{n}, blocks{n}"
-        out.append(f'  {{"{k.name}", run{n}, {facts}, {len(k.blocks)}}},')
+        facts = f"{k.parameter_bytes}, {k.shared_bytes}, sizeof(registers{n}), {k.threads}"
+        lists = f"instructions{n}, blocks{n}, {len(k.blocks)}"
+        out.append(f'  {{"{k.name}", run{n}, {facts}, {lists}}},')
     out += ["};", f"const int kKernelCount = {len(kernels)};", "}  // namespace ptx"]
     return "\n".join(out) + "\n"
 
@@ -138,7 +151,7 @@ def one_kernel(m: re.Match[str], files: dict[str, str]) -> Kernel:
     name, parameters, size, limits, body = m.groups()
     bound = re.search(r"\.maxntid\s+(\d+)", limits)
     k = Kernel(name, parameters, int(size), int(bound[1]) if bound else 1024)
-    line, fresh = "?", True
+    line, fresh = "?", True  # fresh: the next instruction begins a block
     for raw in re.split(r"[;\n]", body):
         text = " ".join(raw.split())
         if not text or text in "{}" or text.startswith(".pragma"):
@@ -154,20 +167,22 @@ def one_kernel(m: re.Match[str], files: dict[str, str]) -> Kernel:
         elif r := re.match(r"\.loc (\d+) (\d+)", text):
             line = f"{files[r[1]]}:{r[2]}"
         elif r := re.fullmatch(r"(\$L__BB\w+):", text):
-            k.code.append(f" {label(r[1])}:")
+            k.labels[label(r[1])] = len(k.blocks)
             fresh = True
         elif text.startswith("."):
             raise Unknown(text)
         else:
             if fresh:
-                k.code.append(f"  t.enter({len(k.blocks)});")
+                k.code.append([])
                 k.blocks.append(0)
             k.blocks[-1] += 1
             instruction = re.sub(r"^@(!?)%(\w+) ", "", text)
             guard = re.match(r"@(!?)%(\w+) ", text)
             k.instructions.append((instruction.split()[0], line))
             code = one_instruction(k, instruction)
-            k.code.append(f"  if ({guard[1]}pred({guard[2]}_)) {code}" if guard else f"  {code}")
+            k.code[-1].append(
+                f"  if ({guard[1]}pred(r.{guard[2]}_)) {code}" if guard else f"  {code}"
+            )
             # a block ends where threads may part or wait
             fresh = instruction.split()[0].split(".")[0] in ("bra", "ret", "bar", "shfl", "vote")
     return k
@@ -180,9 +195,9 @@ def one_instruction(k: Kernel, text: str) -> str:
     types = [p for p in parts if p in TYPES]
     match parts[0]:
         case "bra":
-            return f"goto {label(args[0])};"
+            return f"return {label(args[0])};"
         case "ret":
-            return "return;"
+            return "return kEnd;"
         case "bar" if opcode == "bar.sync" and args == ["0"]:
             return f"t.barrier({k.place()});"
         case "shfl" | "vote":
