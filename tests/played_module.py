@@ -54,8 +54,8 @@ class Core:
         return getattr(_core, name)
 
     def run_cuda(self, batch: Any, inputs: Any, device: int, stream: int) -> None:
-        given = None if inputs is None else ctypes.byref(inputs)
-        error = self.library.ptx_run(ctypes.byref(batch), given, device, ctypes.c_void_p(stream))
+        records = bytes(batch), None if inputs is None else bytes(inputs)
+        error = self.library.ptx_run(*records, device, ctypes.c_void_p(stream))
         if error:
             raise RuntimeError(error.decode())
 
