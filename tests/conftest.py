@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from libraries import Emulated, Face, faces
+from libraries import Face, Played, faces
 from sasaug import _core
 
 settings.register_profile("quick", deadline=None, max_examples=60, derandomize=True)
@@ -17,10 +17,31 @@ settings.register_profile("long", deadline=None, max_examples=2000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skip = pytest.mark.skip(reason="more pixels or samples than the played GPU has the time for")
+    for item in items:
+        if "[ptx" in item.name and item.get_closest_marker("large"):
+            item.add_marker(skip)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """The played GPU takes a share of hypothesis's examples, unless the profile is the long one."""
+    test = getattr(item, "function", None)
+    before = getattr(test, "_hypothesis_internal_use_settings", None)
+    if before is None or "[ptx" not in item.name or before.max_examples > 60:
+        return (yield)
+    test._hypothesis_internal_use_settings = settings(before, max_examples=8)
+    try:
+        return (yield)
+    finally:
+        test._hypothesis_internal_use_settings = before
+
+
 @pytest.fixture(scope="session", autouse=True)
 def build_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
     cache = getattr(request.config, "cache", None)
-    Emulated.cache = cache.mkdir("sasaug") if cache else tmp_path_factory.mktemp("emulated")
+    Played.cache = cache.mkdir("sasaug") if cache else tmp_path_factory.mktemp("played")
 
 
 @pytest.fixture(scope="module", params=faces())

@@ -6,10 +6,8 @@ A contract test calls ``face.sas(...)``, not ``sasaug.sas(...)``, and so holds f
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import functools
 import importlib.util
-import shutil
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,11 +18,11 @@ import numpy as np
 import pytest
 
 import sasaug
-from emulation import UNITS, DeviceArray, EmulatedFrontend, emulated_core
+from host_memory import Blocks, carry, memory_of
+from played_gpu import MEMORY, READABLE, WRITABLE, DeviceArray, PlayedFrontend, checked
+from played_module import missing, played_core
 from sasaug import _call, _frontends
 from sasaug.plan import DeviceSamples, Plan
-
-Memory = dict[Any, Any]  # what a call has carried over so far, by where it lies on the host
 
 
 class Library:
@@ -45,10 +43,10 @@ class Library:
         """In force during each call."""
         return contextlib.nullcontext()
 
-    def to(self, array: Any, memory: Memory) -> Any:
+    def to(self, array: Any, memory: Blocks) -> Any:
         return array
 
-    def to_output(self, array: Any, memory: Memory) -> Any:
+    def to_output(self, array: Any, memory: Blocks) -> Any:
         return self.to(array, memory)
 
     def back(self, array: Any) -> Any:
@@ -75,12 +73,12 @@ class ReadOnly(Library):
 
     name = "read-only"
 
-    def to(self, array: Any, memory: Memory) -> Any:
+    def to(self, array: Any, memory: Blocks) -> Any:
         view = array.view()
         view.flags.writeable = False
         return view
 
-    def to_output(self, array: Any, memory: Memory) -> Any:
+    def to_output(self, array: Any, memory: Blocks) -> Any:
         return array
 
 
@@ -102,7 +100,7 @@ class DLPack(Library):
 
     name = "dlpack"
 
-    def to(self, array: Any, memory: Memory) -> Any:
+    def to(self, array: Any, memory: Blocks) -> Any:
         if array.dtype == ml_dtypes.bfloat16:  # numpy exports and imports none
             return array
         if any(step % array.itemsize for step in array.strides):
@@ -113,41 +111,11 @@ class DLPack(Library):
             array = np.ndarray(array.shape, array.dtype, host, start, array.strides)
         return Exporter(array)
 
-    def to_output(self, array: Any, memory: Memory) -> Any:
+    def to_output(self, array: Any, memory: Blocks) -> Any:
         return array
 
     def returned(self, given: Any) -> Any:
         return np.ndarray
-
-
-def memory_of(array: Any) -> Any:
-    """The bytes [n] that an array and every other view of the same memory lie in."""
-    owner = array
-    while isinstance(owner.base, np.ndarray):
-        owner = owner.base
-    first = last = owner.__array_interface__["data"][0]
-    for step, size in zip(owner.strides, owner.shape, strict=True):
-        first, last = first + min(step * (size - 1), 0), last + max(step * (size - 1), 0)
-    if 0 in owner.shape:
-        return np.zeros(0, np.uint8)
-    n = last + owner.itemsize - first
-    return np.ctypeslib.as_array((ctypes.c_uint8 * n).from_address(first))
-
-
-def carry(array: Any, memory: Memory, upload: Callable[[Any], Any]) -> tuple[Any, int]:
-    """All memory around the array as bytes of another library, and the array's place in them.
-
-    So views that overlap on the host do there too, and strides and alignment stay.
-    """
-    host = memory_of(array)
-    start = host.__array_interface__["data"][0]
-    pad = start % 64
-    if start not in memory:
-        n = -(-(pad + host.size) // 64) * 64
-        whole = np.zeros(n, np.uint8)
-        whole[pad : pad + host.size] = host
-        memory[start] = upload(whole), array  # kept, or another array might get its address
-    return memory[start][0], pad + array.__array_interface__["data"][0] - start
 
 
 class Torch(Library):
@@ -160,7 +128,7 @@ class Torch(Library):
     def missing(self) -> str | None:
         return None if importlib.util.find_spec("torch") else "torch is not installed"
 
-    def to(self, array: Any, memory: Memory) -> Any:
+    def to(self, array: Any, memory: Blocks) -> Any:
         import torch
 
         if array.dtype == ml_dtypes.bfloat16:
@@ -169,7 +137,7 @@ class Torch(Library):
             array = array.copy()  # torch has no such strides
         return self.carried(array, memory)
 
-    def carried(self, array: Any, memory: Memory) -> Any:
+    def carried(self, array: Any, memory: Blocks) -> Any:
         import torch
 
         with warnings.catch_warnings():
@@ -202,7 +170,7 @@ class TorchCuda(Torch):
 
         return None if torch.cuda.is_available() else "torch sees no GPU"
 
-    def carried(self, array: Any, memory: Memory) -> Any:
+    def carried(self, array: Any, memory: Blocks) -> Any:
         import torch
 
         def upload(block: Any) -> Any:
@@ -233,7 +201,7 @@ class Cupy(Library):
 
         return None if cupy.cuda.is_available() else "cupy sees no GPU"
 
-    def to(self, array: Any, memory: Memory) -> Any:
+    def to(self, array: Any, memory: Blocks) -> Any:
         import cupy
 
         if array.size == 0:
@@ -252,34 +220,37 @@ class Cupy(Library):
         return type(array), array.device.id
 
 
-class Emulated(Library):
-    """CUDA's kernels as loops on the host (emulated_cuda.cpp), and all of Python's way to them."""
+class Played(Library):
+    """The kernels' PTX on a GPU that the host plays, and all of Python's way to it."""
 
-    name = "emulated"
-    frontend: Any = EmulatedFrontend()
+    name = "ptx"
+    frontend: Any = PlayedFrontend()
     gpu = True
     cache: Path  # where the module is built
 
     def missing(self) -> str | None:
-        if not all(unit.is_file() for unit in UNITS):
-            return "the sources are not at hand"
-        if not shutil.which("c++"):
-            return "no C++ compiler found"
-        return None if importlib.util.find_spec("pybind11") else "pybind11 is not installed"
+        return missing()
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:
         core = _call._core
-        _call._core = emulated_core(self.cache)
+        played = played_core(self.cache)
+        if MEMORY.library is None:
+            MEMORY.use(played.library)
+        _call._core = played
         _frontends.FRONTENDS.append(self.frontend)
         try:
-            yield
+            with checked():
+                yield
         finally:
             _frontends.FRONTENDS.remove(self.frontend)
             _call._core = core
 
-    def to(self, array: Any, memory: Memory) -> Any:
+    def to(self, array: Any, memory: Blocks) -> Any:
         return DeviceArray(array)
+
+    def to_output(self, array: Any, memory: Blocks) -> Any:
+        return DeviceArray(array, 0, READABLE | WRITABLE)
 
     def back(self, array: Any) -> Any:
         return array._array
@@ -292,7 +263,7 @@ class Emulated(Library):
 
 
 LIBRARIES: list[Library] = [
-    Library(), ReadOnly(), DLPack(), Torch(), TorchCuda(), Cupy(), Emulated(),
+    Library(), ReadOnly(), DLPack(), Torch(), TorchCuda(), Cupy(), Played(),
 ]  # fmt: skip
 
 
@@ -322,7 +293,7 @@ class Face:
             return options
         return {"channels": self.library.channels, **options}
 
-    def to(self, array: Any, memory: Memory | None = None) -> Any:
+    def to(self, array: Any, memory: Blocks | None = None) -> Any:
         return self.library.to(array, {} if memory is None else memory)
 
     def back(self, array: Any) -> Any:
@@ -375,7 +346,7 @@ class Settings:
         return self.face.call(self.settings, images, masks, **options)
 
 
-def each(arrays: Any, convert: Callable[[Any, Memory], Any], memory: Memory) -> Any:
+def each(arrays: Any, convert: Callable[[Any, Blocks], Any], memory: Blocks) -> Any:
     """The arrays of a list or a pair, or the only one; anything else stays as it is."""
     if isinstance(arrays, (list, tuple)):
         return type(arrays)(each(array, convert, memory) for array in arrays)

@@ -302,6 +302,7 @@ def test_nan_and_infinity_in_the_roi_become_numbers(face: Face):
         assert out[1, 1] in (0, 1), kind
 
 
+@pytest.mark.large
 def test_many_samples_of_one_image(face: Face):
     image = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
     mask = disc()[0]

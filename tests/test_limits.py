@@ -78,6 +78,7 @@ def test_long_axes(face: Face, antialias, n_dst):
     assert same_bytes(x, ex) and same_bytes(y, ey)
 
 
+@pytest.mark.large
 def test_large_sizes(face: Face):
     w = np.array([[0, 0, 2**30, 2**29]], np.int32)
     assert _core.largest_sides(w, (2**28, 2**30)).tolist() == [2**29]
@@ -90,6 +91,7 @@ def test_large_sizes(face: Face):
     ]
 
 
+@pytest.mark.large
 def test_area_of_more_than_two_to_the_31_pixels(face: Face):
     mask = np.zeros((8, 2**28 + 64), bool)
     mask[:2] = True  # a quarter

@@ -21,18 +21,21 @@ def flat(value, dtype="float32", size=1000):
     return image, np.ones(image.shape, bool)
 
 
+@pytest.mark.large
 def test_gaussian_adds_the_stated_deviation(face: Face):
     noisy = face.gaussian(*flat(0.5), std=0.05, seed=1)
     n = (noisy.ravel() - 0.5) / 0.05
     assert stats.kstest(n, "norm").pvalue > LOWEST_P
 
 
+@pytest.mark.large
 def test_speckle_multiplies(face: Face):
     for value in (0.25, 0.5):
         noisy = face.speckle(*flat(value), std=0.1, seed=2)
         assert stats.kstest((noisy.ravel() / value - 1) / 0.1, "norm").pvalue > LOWEST_P
 
 
+@pytest.mark.large
 @pytest.mark.parametrize(("amount", "share"), [(0.05, 0.5), (0.3, 0.2), (1.0, 0.5)])
 def test_salt_and_pepper_counts(face: Face, amount, share):
     noisy = face.salt_pepper(*flat(0.5), amount=amount, salt_vs_pepper=share, seed=3).ravel()
@@ -87,6 +90,7 @@ def test_integers_round_half_to_even(face: Face):
     assert exact and x.tolist() == [[0, 2, 2, 4, 4, 6]]
 
 
+@pytest.mark.large
 def test_poisson_variance_follows_the_signal(face: Face):
     for value in (0.0, 0.1, 0.5):
         noisy = face.poisson(*flat(value), peak=40, seed=8).astype(float)
@@ -160,6 +164,7 @@ def test_draws_are_below_the_probability(face: Face):
 # ---- presets: moments against the libraries they are named after ---------------------------------
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("kind", ["gaussian", "speckle", "salt_pepper", "poisson"])
 def test_scikit_image_preset_has_its_moments(face: Face, kind):
     names = {"salt_pepper": "s&p"}
@@ -195,6 +200,7 @@ def test_default_ranges_contain_scikit_images():
         assert low <= theirs <= high
 
 
+@pytest.mark.large
 def test_dali_preset_is_its_formulas(face: Face):
     """Shot noise of factor 20 grey levels is Poisson(x / 20) * 20: 12.75 photons at 255."""
     preset = sasaug.PRESETS["dali"]

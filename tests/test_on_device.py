@@ -25,7 +25,8 @@ def same(a, b) -> bool:
 
 def batch(n: int = 5, size: int = 40, dtype: str = "uint8"):
     rng = np.random.default_rng(0)
-    return rng.integers(0, 256, (n, size, size)).astype(dtype), disc(n, size)
+    images = rng.integers(0, 256, (n, size, size))
+    return (images if dtype == "uint8" else images / 255).astype(dtype), disc(n, size)
 
 
 def ragged(n: int):
@@ -329,7 +330,7 @@ def test_ragged_lists_of_any_length(gpu: Face, n):
     assert same(gpu.apply(plan, images, masks), sasaug.apply(plan, images, masks))
 
 
-@pytest.mark.parametrize("n", [*COUNTS, 3000])
+@pytest.mark.parametrize("n", [*COUNTS, pytest.param(3000, marks=pytest.mark.large)])
 @pytest.mark.parametrize("where", ["host", "GPU", "both"])
 def test_values_of_any_number_of_samples(gpu: Face, n, where):
     rng = np.random.default_rng(n)

@@ -30,6 +30,7 @@ def drawn(face: Face, n: int = 100_000, size: int = 16, canvas: int = 256, **set
     return face.SAS(canvas=canvas, **settings).plan(masks, seed=77).samples
 
 
+@pytest.mark.large
 def test_the_papers_distribution(face: Face):
     """p = 0.5; s uniform on 64..256; four kinds equally often; strength uniform in its range."""
     s = drawn(face)
@@ -54,12 +55,14 @@ def test_the_papers_distribution(face: Face):
     assert (s["thumbnail"][~s["transformed"]] == (0, 0, 256, 256)).all()
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("p", [0.0, 0.1, 1.0])
 def test_probability(face: Face, p):
     transformed = int(drawn(face, p=p)["transformed"].sum())
     assert transformed == p * 100_000 if p in (0, 1) else 9500 < transformed < 10_500
 
 
+@pytest.mark.large
 def test_random_positions_are_uniform(face: Face):
     s = drawn(face, thumbnail=(250, 250), position="random", p=1.0)
     for axis in (0, 1):
@@ -92,6 +95,7 @@ def test_area_counts_the_labels_asked_for(face: Face):
         assert sample["transformed"] == large, labels
 
 
+@pytest.mark.large
 def test_pixels_and_fractions_of_the_side(face: Face):
     masks = np.broadcast_to(np.uint8(1), (20_000, 10, 20))  # aspect 2: S = 100 on 100 x 80
     for thumbnail, low, high in (((0.25, 0.5), 25, 50), ((30, 60), 30, 60), ((90, 400), 90, 100)):

@@ -1,6 +1,6 @@
 // One job: the whole operation for every pixel, on the GPU, on the caller's stream.
 //
-// Loops, launches and their errors only: what a thread does is in roi_count.h and tile_thread.h.
+// Loops, launches and their errors only; README.md says what a block and a thread do.
 // Nothing is allocated, copied or waited for, so that the launches may be captured in a CUDA graph.
 // SPDX-License-Identifier: Apache-2.0
 #include <cuda_runtime_api.h>
@@ -8,8 +8,11 @@
 #include <stdexcept>
 #include <string>
 
+#include "cuda/canvas.h"
 #include "cuda/cuda.h"
-#include "cuda/tile_thread.h"
+#include "cuda/launch_parameters.h"
+#include "cuda/noise_columns.h"
+#include "cuda/roi_count.h"
 
 namespace sasaug {
 namespace {
@@ -44,57 +47,68 @@ class CurrentDevice {
   bool changed = false;
 };
 
-// A block draws a sample. Its first warp draws it for a small and for a large ROI, while the
-// others count which it is.
+// A block draws a sample, both as a small and as a large one. Whether it is large decides if it is
+// transformed, so the mask is counted where the two differ, and no others.
 template <int kBytes>
 __global__ void __launch_bounds__(kPlanThreads)
     plan(const __grid_constant__ LaunchParameters<kBytes> parameters) {
   __shared__ Sample drawn[2];
-  __shared__ int64_t areas[kPlanThreads / kWarp];
+  __shared__ RoiArea area;
   const Batch& b = parameters.batch;
-  const int32_t thread = static_cast<int32_t>(threadIdx.x), warp = thread / kWarp;
+  const int32_t thread = static_cast<int32_t>(threadIdx.x);
   for (int64_t s = blockIdx.x; s < b.n; s += gridDim.x) {
     const Source source = source_of(parameters, s);
-    const int64_t enough = enough_area(parameters.inputs.settings, source);
-    if (thread < 2) drawn[thread] = draw_one(parameters, s, source, roi_of(source, thread == 1));
-    int64_t area = 0;
-    if (warp > 0 && enough >= 0) area = roi_part(source, b, thread - kWarp, kPlanThreads - kWarp);
-    for (int lanes = kWarp / 2; lanes > 0; lanes /= 2) {
-      area += __shfl_down_sync(0xFFFFFFFFu, area, lanes);
+    if (thread < 2) {
+      const int64_t most = int64_t{source.h} * source.w;
+      drawn[thread] = draw_one(parameters, s, source, thread == 0 ? 0 : most);
     }
-    if (thread % kWarp == 0) areas[warp] = area;
+    if (thread == 0) area = 0;
     __syncthreads();
+    const bool needs_area = parameters.inputs.settings.least_roi > 0;  // itself, not a comparison
+    bool large = false;
+    if (needs_area || drawn[0].transformed != drawn[1].transformed) {
+      const int64_t enough = enough_area(parameters.inputs.settings, source);
+      with_label(b.mask_bytes,
+                 [&](auto tag) { large = roi_exceeds<decltype(tag)>(source, b, enough, area); });
+    }
     if (thread == 0) {
-      for (int other = 1; other < kPlanThreads / kWarp; ++other) area += areas[other];
-      b.plan[s] = parameters.inputs.settings.least_roi > 0 ? draw_one(parameters, s, source, area)
-                                                           : drawn[area > enough ? 1 : 0];
+      b.plan[s] = needs_area ? draw_one(parameters, s, source, static_cast<int64_t>(area))
+                             : drawn[large ? 1 : 0];
     }
     __syncthreads();
   }
 }
 
-// A block fills a tile. Three blocks at once are enough threads to hide the memory behind, and
-// leave each enough registers.
+// A block fills a tile, phase by phase.
 template <int kBytes>
-__global__ void __launch_bounds__(kTileThreads, 3)
+__global__ void __launch_bounds__(kTileThreads, 4)
     pixels(const __grid_constant__ LaunchParameters<kBytes> parameters) {
-  __shared__ Tile facts;
+  __shared__ Tile tile;
   __shared__ Tables tables;
+  __shared__ NoisyColumns noisy;
+  __shared__ Values values;
   const Batch& b = parameters.batch;
-  const int32_t thread = static_cast<int32_t>(threadIdx.x);
-  for (int64_t number = blockIdx.x; number < tile_count(b); number += gridDim.x) {
-    if (thread == 0) {
+  const int64_t tiles = tile_count(b);
+  for (int64_t number = blockIdx.x; number < tiles; number += gridDim.x) {
+    if (threadIdx.x == 0) {
       const TilePlace at = tile_place(b, number);
-      facts = make_tile(b, at, source_of(parameters, at.s), sample_of(parameters, at.s));
+      tile = make_tile(b, at, source_of(parameters, at.s), sample_of(parameters, at.s));
+      noisy.count = 0;
     }
     __syncthreads();
-    const TileThread tile(b, facts);
-    if (tile.plain()) {
-      tile.fill_plain(thread);
+    if (tile.plain) {
+      fill_plain(b, tile);
     } else {
-      tile.fill_tables(thread, tables);
+      if (tile.left < tile.right) fill_tables(tile, tables);
       __syncthreads();
-      tile.fill_pixels(thread, tables);
+      fill_labels(b, tile, tables, noisy);
+      stage_thumbnail(b, tile, tables, values);
+      __syncthreads();
+      if (noisy.count > 0) {
+        add_noise(b, tile, noisy, values);
+        __syncthreads();
+      }
+      write_canvas(b, tile, values);
     }
     __syncthreads();
   }

@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "method/value.h"
+#include "cuda/memory.h"
 
 namespace sasaug {
 

@@ -1,100 +1,98 @@
-// One job: what one GPU thread counts of a mask's ROI.
+// One job: whether a mask's ROI has more pixels than a plan asks for, by all threads of a block.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
-#include <cstring>
 
-#include "cuda/launch_parameters.h"
+#include "cuda/memory.h"
 
 namespace sasaug {
 
-constexpr int32_t kWarp = 32;
-constexpr int32_t kPlanThreads = 1024;  // for one sample's mask
+constexpr int32_t kPlanThreads = 512;  // for one sample's mask
+constexpr int32_t kTogether = 4;       // loads of a thread under way at once
 
 inline namespace SASAUG_VARIANT {
 
-struct alignas(16) Bytes16 {
-  uint32_t w[4];
-};
-
-SASAUG_HD uint64_t bits_of(const void* address) { return reinterpret_cast<uint64_t>(address); }
-SASAUG_HD uint64_t bits_of(int64_t stride) { return static_cast<uint64_t>(stride); }
-
-// Arrays whose addresses are no multiples of their type's size are rare, but none may fault.
-template <class T>
-SASAUG_HD T load(const char* from, bool aligned) {
-  if (aligned) return *reinterpret_cast<const T*>(from);
-  T value;
-  memcpy(&value, from, sizeof value);
-  return value;
-}
+using RoiArea = unsigned long long;  // the type of CUDA's 64-bit atomics
 
 // Labels of the ROI among those in eight bytes, all compared at once.
 template <class Label>
-SASAUG_HD int64_t roi_labels(uint64_t labels, int32_t label_count, const uint64_t* wanted) {
+__device__ int32_t roi_labels(uint64_t labels, int32_t label_count, const uint64_t* wanted) {
   constexpr int kBits = 8 * sizeof(Label);
   constexpr uint64_t kOnes = ~uint64_t{0} / static_cast<Label>(~Label{0});  // 1 in every label
   constexpr uint64_t kTop = kOnes << (kBits - 1);
   auto not_zero = [](uint64_t v) { return (((v & ~kTop) + ~kTop) | v) & kTop; };
-  uint64_t roi = label_count == 0 ? not_zero(labels) : 0;
+  if (label_count == 0) return __popcll(not_zero(labels));
+  uint64_t roi = 0;
+  SASAUG_ROLLED
   for (int32_t k = 0; k < label_count; ++k) {
     roi |= not_zero(labels ^ static_cast<Label>(wanted[k]) * kOnes) ^ kTop;
   }
-  return static_cast<int64_t>((roi >> (kBits - 1)) * kOnes >> (64 - kBits));
+  return __popcll(roi);
 }
 
+// A mask without gaps, from its 16-byte piece `i` on, a piece in every kPlanThreads.
 template <class Label>
-SASAUG_HD int64_t roi_part_dense(const char* mask, int64_t bytes, int32_t label_count,
-                                 const uint64_t* labels, int32_t thread, int32_t threads) {
-  constexpr int32_t kTogether = 4;  // loads under way while one waits for the first
-  const auto* from = reinterpret_cast<const Bytes16*>(mask);
-  const int64_t count = bytes / 16;
-  int64_t area = 0;
-  for (int64_t i = thread; i < count; i += kTogether * threads) {
-    Bytes16 v[kTogether];
-    for (int32_t k = 0; k < kTogether; ++k) {
-      v[k] = i + k * threads < count ? from[i + k * threads] : Bytes16{};  // 0 is never ROI
-    }
-    for (int32_t k = 0; k < kTogether; ++k) {
-      for (int32_t half = 0; half < 4; half += 2) {
-        const uint64_t eight = v[k].w[half] | uint64_t{v[k].w[half + 1]} << 32;
-        area += roi_labels<Label>(eight, label_count, labels);
-      }
+__device__ int32_t roi_of_pieces(const Bytes16* mask, int64_t i, int64_t count, const Batch& b) {
+  Bytes16 v[kTogether];
+#pragma unroll
+  for (int32_t k = 0; k < kTogether; ++k) {
+    v[k] = i + k * kPlanThreads < count ? mask[i + k * kPlanThreads] : Bytes16{};
+  }
+  int32_t area = 0;
+#pragma unroll
+  for (int32_t k = 0; k < kTogether; ++k) {
+    if (i + k * kPlanThreads >= count) break;
+    for (int32_t half = 0; half < 4; half += 2) {
+      const uint64_t eight = v[k].w[half] | uint64_t{v[k].w[half + 1]} << 32;
+      area += roi_labels<Label>(eight, b.label_count, b.labels);
     }
   }
-  const int64_t rest = count * 16 + int64_t{thread} * static_cast<int64_t>(sizeof(Label));
-  if (rest < bytes) area += in_roi(load<Label>(mask + rest, true), label_count, labels) ? 1 : 0;
   return area;
 }
 
-// As small or as large as can be: all that a plan asks of the area is which of the two it is.
-SASAUG_HD int64_t roi_of(const Source& source, bool large) {
-  return large ? int64_t{source.h} * source.w : 0;
+// One row of any mask, by one warp.
+template <class Label>
+__device__ int32_t roi_of_row(const Source& source, int64_t y, bool aligned, const Batch& b) {
+  int32_t area = 0;
+  SASAUG_ROLLED
+  for (int64_t x = threadIdx.x % kWarp; x < source.w; x += kWarp) {
+    const char* at = source.mask + y * source.mask_y + x * source.mask_x;
+    area += in_roi(load<Label>(at, aligned), b.label_count, b.labels) ? 1 : 0;
+  }
+  return area;
 }
 
-// One thread's parameters of a mask's ROI pixels: they add up to its area.
-SASAUG_HD int64_t roi_part(const Source& source, const Batch& b, int32_t thread, int32_t threads) {
-  const int64_t size = b.mask_bytes, pixels = int64_t{source.h} * source.w;
-  const bool dense = source.mask_x == size && source.mask_y == source.w * size;
-  int64_t area = 0;
-  with_label(b.mask_bytes, [&](auto tag) {
-    using Label = decltype(tag);
-    if (dense && bits_of(source.mask) % 16 == 0) {
-      area = roi_part_dense<Label>(source.mask, pixels * size, b.label_count, b.labels, thread,
-                                   threads);
-      return;
+// Rounds of a few loads a thread, until the mask ends or `enough` is passed. `total` is shared, and
+// 0; every thread gets the same answer.
+template <class Label>
+__device__ bool roi_exceeds(const Source& source, const Batch& b, int64_t enough, RoiArea& total) {
+  const int64_t size = sizeof(Label), bytes = int64_t{source.h} * source.w * size;
+  const bool pieces = source.mask_x == size && source.mask_y == source.w * size &&
+                      (bits_of(source.mask) | bits_of(bytes)) % 16 == 0;
+  const bool aligned =
+      (bits_of(source.mask) | bits_of(source.mask_y) | bits_of(source.mask_x)) % size == 0;
+  const int32_t thread = static_cast<int32_t>(threadIdx.x);
+  const int64_t count = pieces ? bytes / 16 : source.h;
+  const int64_t first = pieces ? thread : thread / kWarp;
+  const int64_t round = pieces ? kTogether * kPlanThreads : kPlanThreads / kWarp;
+  bool more = false;
+  SASAUG_ROLLED
+  for (int64_t start = 0; start < count && !more; start += round) {
+    int32_t area = 0;
+    if (start + first < count) {
+      area = pieces ? roi_of_pieces<Label>(reinterpret_cast<const Bytes16*>(source.mask),
+                                           start + first, count, b)
+                    : roi_of_row<Label>(source, start + first, aligned, b);
     }
-    const bool aligned =
-        (bits_of(source.mask) | bits_of(source.mask_y) | bits_of(source.mask_x)) % sizeof(Label) ==
-        0;
-    for (int64_t y = thread / kWarp; y < source.h; y += threads / kWarp) {
-      for (int64_t x = thread % kWarp; x < source.w; x += kWarp) {
-        const char* at = source.mask + y * source.mask_y + x * source.mask_x;
-        area += in_roi(load<Label>(at, aligned), b.label_count, b.labels) ? 1 : 0;
-      }
+    for (int32_t lanes = kWarp / 2; lanes > 0; lanes /= 2) {
+      area += __shfl_down_sync(0xFFFFFFFFu, area, lanes);
     }
-  });
-  return area;
+    if (thread % kWarp == 0 && area > 0) atomicAdd(&total, static_cast<RoiArea>(area));
+    __syncthreads();
+    more = static_cast<int64_t>(total) > enough;
+    __syncthreads();  // before the next round adds to it
+  }
+  return more;
 }
 
 }  // namespace SASAUG_VARIANT

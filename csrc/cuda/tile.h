@@ -1,31 +1,52 @@
-// One job: which tile of a canvas is whose, and what all of its GPU threads know of it.
+// One job: which tile of a canvas is whose, and what all of its threads know of it.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
 
-#include "cuda/roi_count.h"
+#include "cuda/memory.h"
 
 namespace sasaug {
 
-constexpr int32_t kTileColumns = 128, kTileRows = 32;
+constexpr int32_t kTileThreads = 128;
+constexpr int32_t kTileRows = 32;
+constexpr int32_t kRowValues = 128;  // of a tile's row, all channels together
+
+// A thread's share of a tile: strips of 4 x 4 pixels. Four rows share their random words
+// (kBandRows), and four neighbours make one access.
+constexpr int32_t kStrip = 4;
+constexpr uint32_t kWholeStrip = 0xFFFF;  // a bit for each of its pixels, row by row
 
 inline namespace SASAUG_VARIANT {
 
-SASAUG_HD int64_t tiles_across(const Batch& b) { return (int64_t{b.w} - 1) / kTileColumns + 1; }
-SASAUG_HD int64_t tiles_down(const Batch& b) { return (int64_t{b.h} - 1) / kTileRows + 1; }
+SASAUG_HD int32_t tile_columns(const Batch& b) {
+  return b.c == 1 ? kRowValues : (b.c == 2 ? kRowValues / 2 : kRowValues / 4);
+}
 
+SASAUG_HD int64_t tiles_across(const Batch& b) { return (int64_t{b.w} - 1) / tile_columns(b) + 1; }
+SASAUG_HD int64_t tiles_down(const Batch& b) { return (int64_t{b.h} - 1) / kTileRows + 1; }
 SASAUG_HD int64_t tile_count(const Batch& b) { return b.n * tiles_down(b) * tiles_across(b); }
 
-// A tile: 128 columns and 32 rows of a sample's canvas, or what is left of them at its edges. Kept
+// How the values of a tile lie in shared memory, in units of a value: as they leave for the canvas.
+struct Stage {
+  int32_t y, x, c;
+};
+
+// A tile: some columns and rows of a sample's canvas, or what is left of them at its edges. Kept
 // once for all its threads, which have few registers.
 struct Tile {
   Source source;  // its addresses those of the window's first pixel
   Sample p;
-  Rectangle t;  // the thumbnail
+  char *images, *masks;  // those of the tile's first pixel
   int32_t y0, x0, rows, columns;
-  char *images, *masks;  // of the sample
-  bool touched;          // by the thumbnail
+  int32_t left, right, top, bottom;  // the thumbnail's part of the tile; empty: left == right
+  Stage stage;
+  uint32_t black;  // a black value's bits, repeated in all four bytes
   bool copied, antialias_x, antialias_y;
+  bool source_aligned, masks_aligned;
+  bool gapless;  // the canvas's rows are written in units
+  bool plain;    // wholly black or wholly a copy, in rows without gaps
+  bool four_values, four_labels, four_labels_out;  // four neighbours in one access
+  int32_t image_unit, mask_unit;                   // bytes of an access to a row
 };
 
 struct TilePlace {
@@ -33,32 +54,113 @@ struct TilePlace {
   int32_t y0, x0;
 };
 
-SASAUG_HD TilePlace tile_place(const Batch& b, int64_t number) {
+__device__ inline TilePlace tile_place(const Batch& b, int64_t number) {
   const int64_t row = quotient(number, tiles_across(b)), s = quotient(row, tiles_down(b));
   return {s, static_cast<int32_t>(row - s * tiles_down(b)) * kTileRows,
-          static_cast<int32_t>(number - row * tiles_across(b)) * kTileColumns};
+          static_cast<int32_t>(number - row * tiles_across(b)) * tile_columns(b)};
 }
 
-SASAUG_HD Tile make_tile(const Batch& b, TilePlace at, const Source& source, const Sample& p) {
-  Tile f;
-  f.source = source;
-  f.p = p;
-  f.t = p.thumbnail;
-  f.y0 = at.y0;
-  f.x0 = at.x0;
-  f.rows = b.h - at.y0 < kTileRows ? b.h - at.y0 : kTileRows;
-  f.columns = b.w - at.x0 < kTileColumns ? b.w - at.x0 : kTileColumns;
-  f.images = b.images + at.s * b.image_n;
-  f.masks = b.masks ? b.masks + at.s * b.mask_n : nullptr;
-  const Rectangle &window = p.window, &t = p.thumbnail;
-  f.source.image += window.y * source.image_y + window.x * source.image_x;
-  f.source.mask += window.y * source.mask_y + window.x * source.mask_x;
-  f.touched = t.width > 0 && t.height > 0 && t.x < f.x0 + f.columns && f.x0 < t.x + t.width &&
-              t.y < f.y0 + f.rows && f.y0 < t.y + t.height;
-  f.copied = b.in_type == b.out_type && window.width == t.width && window.height == t.height;
-  f.antialias_x = shrinks_antialiased(b.antialias, window.width, t.width);
-  f.antialias_y = shrinks_antialiased(b.antialias, window.height, t.height);
-  return f;
+// Black as the output stores it, in all four bytes.
+__device__ inline uint32_t repeated_black(const Batch& b) {
+  const uint32_t bits = black_bits(b);
+  const int32_t size = pixel_bytes(b.out_type);
+  return size == 1 ? bits * 0x01010101u : (size == 2 ? bits * 0x00010001u : bits);
+}
+
+// Where the thumbnail's pixel under the tile's first one lies in a window of the same size.
+__device__ inline const char* copied_from(const Tile& t, const char* window, int64_t y, int64_t x) {
+  return window + (t.y0 - t.p.thumbnail.y) * y + (t.x0 - t.p.thumbnail.x) * x;
+}
+
+// What decides how memory is accessed.
+__device__ inline void find_accesses(const Batch& b, Tile& t, bool same_size) {
+  const Source& q = t.source;
+  const int64_t in = pixel_bytes(b.in_type), out = pixel_bytes(b.out_type), label = b.mask_bytes;
+  const bool interleaved = b.c > 1 && b.image_c == out && b.image_x == b.c * out;
+  const int32_t columns = tile_columns(b);
+  t.stage = interleaved ? Stage{columns * b.c, b.c, 1} : Stage{columns, 1, columns * kTileRows};
+  t.gapless = interleaved || b.image_x == out;
+  t.source_aligned = (bits_of(q.image) | bits_of(q.image_y) | bits_of(q.image_x) |
+                      (b.c > 1 ? bits_of(q.image_c) : 0)) %
+                         in ==
+                     0;
+  t.masks_aligned = (bits_of(q.mask) | bits_of(q.mask_y) | bits_of(q.mask_x)) % label == 0;
+
+  const char* image = copied_from(t, q.image, q.image_y, q.image_x);
+  const char* mask = copied_from(t, q.mask, q.mask_y, q.mask_x);
+  const bool gapless_source = interleaved ? q.image_c == in && q.image_x == b.c * in  //
+                                          : q.image_x == in;
+  const uint64_t image_bits =
+      bits_of(image) | bits_of(q.image_y) | (b.c > 1 && !interleaved ? bits_of(q.image_c) : 0);
+  const uint64_t mask_bits = bits_of(mask) | bits_of(q.mask_y);
+  auto width = [](int64_t size) { return bits_of(size < 4 ? 4 * size : 16); };
+  t.four_values = !interleaved && q.image_x == in && image_bits % width(in) == 0;
+  t.four_labels = same_size && q.mask_x == label && mask_bits % width(label) == 0;
+  const uint64_t out_bits = bits_of(t.masks) | bits_of(b.mask_y);
+  t.four_labels_out = b.mask_x == label && out_bits % width(label) == 0;
+
+  const bool black = t.left == t.right;
+  const bool whole = t.right - t.left == t.columns && t.bottom - t.top == t.rows;
+  const bool copy = whole && t.copied && t.p.noise < 0 && gapless_source && q.mask_x == label;
+  t.plain = (black || copy) && t.gapless && (!t.masks || b.mask_x == label);
+  const uint64_t to = bits_of(t.images) | bits_of(b.image_y) | bits_of(t.columns * b.image_x) |
+                      (interleaved || b.c == 1 ? 0 : bits_of(b.image_c));
+  t.image_unit = common_unit(to | (t.plain && copy ? image_bits : 0));
+  t.mask_unit = common_unit(out_bits | bits_of(t.columns * label) | (copy ? mask_bits : 0));
+}
+
+__device__ inline Tile make_tile(const Batch& b, TilePlace at, const Source& source,
+                                 const Sample& p) {
+  Tile t;
+  t.source = source;
+  t.p = p;
+  t.y0 = at.y0;
+  t.x0 = at.x0;
+  t.rows = b.h - at.y0 < kTileRows ? b.h - at.y0 : kTileRows;
+  t.columns = b.w - at.x0 < tile_columns(b) ? b.w - at.x0 : tile_columns(b);
+  t.images = b.images + at.s * b.image_n + at.y0 * b.image_y + at.x0 * b.image_x;
+  t.masks = b.masks ? b.masks + at.s * b.mask_n + at.y0 * b.mask_y + at.x0 * b.mask_x : nullptr;
+  const Rectangle &window = p.window, &thumbnail = p.thumbnail;
+  t.source.image += window.y * source.image_y + window.x * source.image_x;
+  t.source.mask += window.y * source.mask_y + window.x * source.mask_x;
+
+  auto within = [](int32_t v, int32_t most) { return v < 0 ? 0 : (v < most ? v : most); };
+  t.left = within(thumbnail.x - t.x0, t.columns);
+  t.right = within(thumbnail.x + thumbnail.width - t.x0, t.columns);
+  t.top = within(thumbnail.y - t.y0, t.rows);
+  t.bottom = within(thumbnail.y + thumbnail.height - t.y0, t.rows);
+  if (t.top >= t.bottom || t.left >= t.right) t.left = t.right = t.top = t.bottom = 0;
+
+  const bool same_size = window.width == thumbnail.width && window.height == thumbnail.height;
+  t.copied = b.in_type == b.out_type && same_size;
+  t.antialias_x = shrinks_antialiased(b.antialias, window.width, thumbnail.width);
+  t.antialias_y = shrinks_antialiased(b.antialias, window.height, thumbnail.height);
+  t.black = repeated_black(b);
+  find_accesses(b, t, same_size);
+  return t;
+}
+
+// A bit for each pixel of a strip that the thumbnail covers.
+__device__ inline uint32_t covered(const Tile& t, int32_t column, int32_t row) {
+  auto below = [](int32_t end) {  // of four, those before `end`
+    return end < 0 ? 0 : (end < kStrip ? end : kStrip);
+  };
+  auto ones = [](int32_t count) { return (1u << count) - 1; };
+  const uint32_t columns = ones(below(t.right - column)) & ~ones(below(t.left - column));
+  const uint32_t rows = ones(4 * below(t.bottom - row)) & ~ones(4 * below(t.top - row));
+  return columns * (rows & 0x1111u);
+}
+
+// Calls work(column, row, k) for the thread's strips, `times` in all for each: k = 0, 1 ...
+template <class F>
+__device__ void each_strip(const Batch& b, const Tile& t, int32_t times, F work) {
+  const int32_t columns = tile_columns(b);                            // a power of two
+  const int32_t log2 = 31 - __clz(columns / kStrip), all = 3 + log2;  // of 8 bands
+  SASAUG_ROLLED
+  for (int32_t i = threadIdx.x; i < times << all; i += kTileThreads) {
+    const int32_t column = (i & (columns / kStrip - 1)) * kStrip, row = (i >> log2 & 7) * kStrip;
+    if (column < t.columns && row < t.rows) work(column, row, i >> all);
+  }
 }
 
 }  // namespace SASAUG_VARIANT

@@ -19,7 +19,7 @@ CHILDREN = {
     "speed": ["speed-measured"],
     "study/README": ["study/results-*"],
     "api": [f"api/{name}" for name in PARTS],
-    "architecture": ["kernels"],
+    "architecture": ["kernels", "gpu-testing"],
     "contributing": ["style", "release", "security"],
     "versions": ["changelog"],
 }

@@ -1,0 +1,104 @@
+// One job: read and write device memory in the widest pieces that its alignment allows.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include "method/value.h"
+
+// Before a loop whose copies would cost more registers than they save time.
+#define SASAUG_ROLLED _Pragma("unroll 1")
+
+namespace sasaug {
+
+constexpr int32_t kWarp = 32;
+
+inline namespace SASAUG_VARIANT {
+
+struct alignas(16) Bytes16 {
+  uint32_t w[4];
+};
+
+// Four neighbours: one access of up to 16 bytes, or two.
+template <class T>
+struct alignas(sizeof(T) < 4 ? 4 * sizeof(T) : 16) Four {
+  T of[4];
+};
+
+__device__ inline uint64_t bits_of(const void* address) {
+  return reinterpret_cast<uint64_t>(address);
+}
+__device__ inline uint64_t bits_of(int64_t stride) { return static_cast<uint64_t>(stride); }
+
+// Arrays whose addresses are no multiples of their type's size are rare, but none may fault.
+// Volatile, or nvcc would merge the branches and read every array byte by byte.
+template <class T>
+__device__ T load(const char* from, bool aligned) {
+  if (aligned) return *reinterpret_cast<const T*>(from);
+  char bytes[sizeof(T)];
+  for (size_t k = 0; k < sizeof(T); ++k) bytes[k] = static_cast<const volatile char*>(from)[k];
+  T value;
+  memcpy(&value, bytes, sizeof value);
+  return value;
+}
+
+template <class T>
+__device__ void store(char* to, T value, bool aligned) {
+  if (aligned) {
+    *reinterpret_cast<T*>(to) = value;
+    return;
+  }
+  char bytes[sizeof(T)];
+  memcpy(bytes, &value, sizeof value);
+  for (size_t k = 0; k < sizeof(T); ++k) static_cast<volatile char*>(to)[k] = bytes[k];
+}
+
+// The largest unit of 16, 4, 2 or 1 bytes that all of these are multiples of.
+__device__ inline int32_t common_unit(uint64_t all) {
+  return all % 16 == 0 ? 16 : (all % 4 == 0 ? 4 : (all % 2 == 0 ? 2 : 1));
+}
+
+// A piece of what repeats every four bytes, the u-th of its row.
+template <class Unit>
+__device__ Unit piece_of(uint32_t word, int32_t u) {
+  constexpr int32_t kEach = sizeof(Unit), kPieces = 4 / kEach;
+  return static_cast<Unit>(word >> (8 * kEach * (u % kPieces)));
+}
+template <>
+__device__ inline Bytes16 piece_of<Bytes16>(uint32_t word, int32_t) {
+  return Bytes16{{word, word, word, word}};
+}
+
+// Writes `rows` rows of `units`: from(row, u) is the u-th unit of a row. A power of two of lanes
+// share a row, so that short rows keep them busy too; two loads are under way at once.
+template <int32_t kThreads, class Unit, class From>
+__device__ void write_rows(char* to, int64_t to_y, int32_t rows, int32_t units, From from) {
+  const int32_t thread = static_cast<int32_t>(threadIdx.x);
+  const int32_t log2 = units > kThreads / 2 ? 31 - __clz(kThreads) : 32 - __clz(units - 1);
+  const int32_t lanes = 1 << log2, step = kThreads >> log2;
+  SASAUG_ROLLED
+  for (int32_t u = thread & (lanes - 1); u < units; u += lanes) {
+    SASAUG_ROLLED
+    for (int32_t row = thread >> log2; row < rows; row += 2 * step) {
+      const bool second = row + step < rows;
+      const Unit v = from(row, u);
+      Unit w{};
+      if (second) w = from(row + step, u);
+      char* at = to + row * to_y;
+      reinterpret_cast<Unit*>(at)[u] = v;
+      if (second) reinterpret_cast<Unit*>(at + step * to_y)[u] = w;
+    }
+  }
+}
+
+// Calls f with an unsigned integer of `bytes`, or with Bytes16.
+template <class F>
+__device__ void with_unit(int32_t bytes, F&& f) {
+  if (bytes == 16) return f(Bytes16{});
+  if (bytes == 4) return f(uint32_t{});
+  if (bytes == 2) return f(uint16_t{});
+  f(uint8_t{});
+}
+
+}  // namespace SASAUG_VARIANT
+}  // namespace sasaug

@@ -1,0 +1,237 @@
+// One job: the values of a thumbnail's strip of 4 x 4 pixels, copied or resized, into the stage.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+#include "cuda/tables.h"
+
+namespace sasaug {
+inline namespace SASAUG_VARIANT {
+
+// Where a tile's values wait for their noise and leave from: in shared memory.
+struct alignas(16) Values {
+  char bytes[kRowValues * kTileRows * sizeof(float)];
+};
+
+// A value's place in the stage, in units of a value.
+__device__ inline int32_t place_of(const Tile& t, int32_t column, int32_t row, int32_t channel) {
+  return row * t.stage.y + column * t.stage.x + channel * t.stage.c;
+}
+
+template <class T>
+__device__ T black_of(const Tile& t) {
+  T black;
+  memcpy(&black, &t.black, sizeof black);
+  return black;
+}
+
+// A strip into the stage, black where it is not `inside`.
+template <class T>
+__device__ void put_strip(const Tile& t, int32_t place, uint32_t inside, T (&v)[kStrip][kStrip],
+                          Values& values) {
+  T* to = reinterpret_cast<T*>(values.bytes) + place;
+  if (inside != kWholeStrip) {
+    const T black = black_of<T>(t);
+#pragma unroll
+    for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+      if ((inside >> i & 1) == 0) v[i / kStrip][i % kStrip] = black;
+    }
+  }
+#pragma unroll
+  for (int32_t r = 0; r < kStrip; ++r) {
+    if (t.stage.x == 1) {
+      Four<T> four;
+#pragma unroll
+      for (int32_t c = 0; c < kStrip; ++c) four.of[c] = v[r][c];
+      *reinterpret_cast<Four<T>*>(to + r * t.stage.y) = four;
+    } else {
+#pragma unroll
+      for (int32_t c = 0; c < kStrip; ++c) to[r * t.stage.y + c * t.stage.x] = v[r][c];
+    }
+  }
+}
+
+// ---- one strip
+// -----------------------------------------------------------------------------------
+
+// As they are, to the last bit of a NaN.
+template <class Bits>
+__device__ void copy_strip(const Tile& t, const Tables& tables, const char* from, int32_t column,
+                           int32_t row, uint32_t inside, Bits (&v)[kStrip][kStrip]) {
+  if (t.four_values && inside == kWholeStrip) {
+    from += tables.y.first[row] + tables.x.first[column];
+#pragma unroll
+    for (int32_t r = 0; r < kStrip; ++r) {
+      const auto four = *reinterpret_cast<const Four<Bits>*>(from + r * t.source.image_y);
+#pragma unroll
+      for (int32_t c = 0; c < kStrip; ++c) v[r][c] = four.of[c];
+    }
+    return;
+  }
+#pragma unroll
+  for (int32_t r = 0; r < kStrip; ++r) {
+#pragma unroll
+    for (int32_t c = 0; c < kStrip; ++c) {
+      const char* at = from + tables.y.first[row + r] + tables.x.first[column + c];
+      v[r][c] = load<Bits>(at, t.source_aligned);
+    }
+  }
+}
+
+// As method/thumbnail.h says. Integers need no question: a + (a - a) * 0 is a.
+template <class In>
+__device__ float between(float a, float b, float weight) {
+  return Pixel<In>::integer || weight > 0.0f ? lerp(a, b, weight) : a;
+}
+
+// What most samples ask for, its loads free of branches: all can be under way at once.
+template <class In>
+__device__ void bilinear_strip(const Tables& tables, const char* from, int32_t column, int32_t row,
+                               float (&v)[kStrip][kStrip]) {
+  auto value = [](const char* at) { return Pixel<In>::load(*reinterpret_cast<const In*>(at)); };
+#pragma unroll
+  for (int32_t r = 0; r < kStrip; ++r) {
+    const char *upper = from + tables.y.first[row + r], *lower = from + tables.y.second[row + r];
+    const float down = tables.y.weight[row + r];
+#pragma unroll
+    for (int32_t c = 0; c < kStrip; ++c) {
+      const int64_t left = tables.x.first[column + c], right = tables.x.second[column + c];
+      v[r][c] = between<In>(between<In>(value(upper + left), value(lower + left), down),
+                            between<In>(value(upper + right), value(lower + right), down),
+                            tables.x.weight[column + c]);
+    }
+  }
+}
+
+// Everything: antialiased or not along each axis, aligned or not. Vertically, then horizontally.
+class Filter {
+ public:
+  __device__ Filter(const Batch& batch, const Tile& tile, const Tables& tables_of)
+      : b(batch), t(tile), tables(tables_of) {}
+
+  __device__ float pixel(const char* from, int32_t column, int32_t row) const {
+    float sum = 0.0f;
+    SASAUG_ROLLED
+    for (int32_t tap = 0; tap < tables.x.taps[column]; ++tap) {
+      const char* at = from + tables.x.first[column] + tap * t.source.image_x;
+      const float value = down(at, row);
+      if (t.antialias_x) {
+        const int32_t i = t.x0 + column - t.p.thumbnail.x;
+        sum = sum +
+              value * tap_weight(tables.x, column, tap, i, t.p.window.width, t.p.thumbnail.width);
+      } else {
+        sum = tap == 0 ? value : lerp(sum, value, tables.x.weight[column]);
+      }
+    }
+    return sum;
+  }
+
+ private:
+  __device__ float down(const char* from, int32_t row) const {
+    float sum = 0.0f;
+    SASAUG_ROLLED
+    for (int32_t tap = 0; tap < tables.y.taps[row]; ++tap) {
+      const char* at = from + tables.y.first[row] + tap * t.source.image_y;
+      float value = 0.0f;
+      with_pixel(b.in_type, [&](auto type) {
+        value = Pixel<decltype(type)>::load(load<decltype(type)>(at, t.source_aligned));
+      });
+      if (t.antialias_y) {
+        sum = sum + value * triangle_y(row, tap);
+      } else {
+        sum = tap == 0 ? value : lerp(sum, value, tables.y.weight[row]);
+      }
+    }
+    return sum;
+  }
+
+  __device__ float triangle_y(int32_t row, int32_t tap) const {
+    if (tap < kTableTaps) return tables.triangle_y[row][tap];
+    const int32_t i = t.y0 + row - t.p.thumbnail.y;
+    return tap_weight(tables.y, row, tap, i, t.p.window.height, t.p.thumbnail.height);
+  }
+
+  const Batch& b;
+  const Tile& t;
+  const Tables& tables;
+};
+
+// ---- all of a tile -----------------------------------------------------------------------------
+
+__device__ inline void stage_copy(const Batch& b, const Tile& t, const Tables& tables,
+                                  Values& values) {
+  with_label(pixel_bytes(b.out_type), [&](auto tag) {
+    each_strip(b, t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
+      const uint32_t inside = covered(t, column, row);
+      const char* from = t.source.image + channel * t.source.image_c;
+      decltype(tag) v[kStrip][kStrip] = {};
+      if (inside) copy_strip(t, tables, from, column, row, inside, v);
+      put_strip(t, place_of(t, column, row, channel), inside, v, values);
+    });
+  });
+}
+
+// What most samples ask for.
+__device__ inline void stage_bilinear(const Batch& b, const Tile& t, const Tables& tables,
+                                      Values& values) {
+  const bool rescaled = b.in_type != b.out_type;  // or both ranges are one
+  each_strip(b, t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
+    const uint32_t inside = covered(t, column, row);
+    const char* from = t.source.image + channel * t.source.image_c;
+    float x[kStrip][kStrip] = {};
+    if (inside) {
+      with_pixel(b.in_type,
+                 [&](auto in) { bilinear_strip<decltype(in)>(tables, from, column, row, x); });
+    }
+    with_pixel(b.out_type, [&](auto out) {
+      using Out = decltype(out);
+      Out v[kStrip][kStrip];
+#pragma unroll
+      for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+        float& one = x[i / kStrip][i % kStrip];
+        if (rescaled) one = rescale(one, b.in_range, b.out_range);
+        v[i / kStrip][i % kStrip] = Pixel<Out>::store(one);
+      }
+      put_strip(t, place_of(t, column, row, channel), inside, v, values);
+    });
+  });
+}
+
+// Everything else, a value at a time.
+__device__ inline void stage_filtered(const Batch& b, const Tile& t, const Tables& tables,
+                                      Values& values) {
+  const Filter filter(b, t, tables);
+  each_strip(b, t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
+    const uint32_t inside = covered(t, column, row);
+    const char* from = t.source.image + channel * t.source.image_c;
+    with_pixel(b.out_type, [&](auto out) {
+      using Out = decltype(out);
+      Out* to = reinterpret_cast<Out*>(values.bytes) + place_of(t, column, row, channel);
+      SASAUG_ROLLED
+      for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+        const int32_t r = i / kStrip, c = i % kStrip;
+        Out one = black_of<Out>(t);
+        if (inside >> i & 1) {
+          const float x = filter.pixel(from, column + c, row + r);
+          one = Pixel<Out>::store(rescale(x, b.in_range, b.out_range));
+        }
+        to[r * t.stage.y + c * t.stage.x] = one;
+      }
+    });
+  });
+}
+
+__device__ inline void stage_thumbnail(const Batch& b, const Tile& t, const Tables& tables,
+                                       Values& values) {
+  if (t.copied) {
+    stage_copy(b, t, tables, values);
+  } else if (!t.antialias_x && !t.antialias_y && t.source_aligned) {
+    stage_bilinear(b, t, tables, values);
+  } else {
+    stage_filtered(b, t, tables, values);
+  }
+}
+
+}  // namespace SASAUG_VARIANT
+}  // namespace sasaug

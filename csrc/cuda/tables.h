@@ -1,0 +1,93 @@
+// One job: where the pixels of a tile lie in the window, along each axis; filled once per tile.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+#include <cstdint>
+
+#include "cuda/tile.h"
+
+namespace sasaug {
+
+constexpr int32_t kTableTaps = 16;  // of a row's triangle weights; further ones are not kept
+
+// Offsets in bytes, from the window's first pixel or from the k-th's first tap.
+template <int32_t kSize>
+struct alignas(16) Axis {
+  int64_t mask[kSize];
+  int64_t first[kSize], second[kSize];  // of the bilinear pair; equal where `weight` is 0
+  float weight[kSize];
+  int32_t taps[kSize], index[kSize];  // antialiased: `weight` is the triangle's sum
+};
+
+struct Tables {
+  Axis<kRowValues> x;
+  Axis<kTileRows> y;
+  float triangle_y[kTileRows][kTableTaps];
+};
+
+inline namespace SASAUG_VARIANT {
+
+struct Scale {
+  int32_t n_src, n_dst;
+  bool antialias;
+  int64_t image_step, mask_step;
+};
+
+// Thumbnail pixel i is the k-th of the axis.
+template <int32_t kSize>
+__device__ void fill_axis(Axis<kSize>& axis, int32_t k, int32_t i, const Scale& s) {
+  if (s.n_src == s.n_dst) {
+    axis.mask[k] = i * s.mask_step;
+    axis.first[k] = axis.second[k] = i * s.image_step;
+    axis.weight[k] = 0.0f;
+    axis.index[k] = i;
+    axis.taps[k] = 1;
+    return;
+  }
+  axis.mask[k] = nearest_exact(i, s.n_src, s.n_dst) * s.mask_step;
+  if (s.antialias) {
+    const Triangle at = triangle(i, s.n_src, s.n_dst);
+    axis.first[k] = at.first * s.image_step;
+    axis.index[k] = static_cast<int32_t>(at.first);
+    axis.taps[k] = static_cast<int32_t>(at.count);
+    axis.weight[k] = triangle_sum(i, at, s.n_src, s.n_dst);
+  } else {
+    const Bilinear at = bilinear(i, s.n_src, s.n_dst);
+    axis.first[k] = at.first * s.image_step;
+    axis.second[k] = at.second * s.image_step;
+    axis.weight[k] = at.weight;
+    axis.taps[k] = at.weight > 0.0f ? 2 : 1;
+  }
+}
+
+// Of thumbnail pixel i, which is the k-th of the axis.
+template <int32_t kSize>
+__device__ float tap_weight(const Axis<kSize>& axis, int32_t k, int32_t tap, int32_t i,
+                            int32_t n_src, int32_t n_dst) {
+  const int64_t weight = triangle_weight(i, int64_t{axis.index[k]} + tap, n_src, n_dst);
+  return static_cast<float>(weight) / axis.weight[k];
+}
+
+__device__ inline void fill_tables(const Tile& t, Tables& tables) {
+  const Rectangle &from = t.p.window, &to = t.p.thumbnail;
+  const Scale across{from.width, to.width, t.antialias_x, t.source.image_x, t.source.mask_x};
+  const Scale down{from.height, to.height, t.antialias_y, t.source.image_y, t.source.mask_y};
+  // entries beside the thumbnail repeat its edge: strips on the edge read them, and drop the values
+  auto nearest = [](int32_t k, int32_t low, int32_t high) {
+    return k < low ? low : (k < high ? k : high - 1);
+  };
+  SASAUG_ROLLED
+  for (int32_t k = threadIdx.x; k < t.columns + kStrip - 1; k += kTileThreads) {
+    if (k >= kRowValues) break;
+    fill_axis(tables.x, k, nearest(k, t.left, t.right) + t.x0 - to.x, across);
+  }
+  const int32_t k = kTileThreads - 1 - static_cast<int32_t>(threadIdx.x);  // the last threads
+  if (k >= kTileRows) return;
+  const int32_t v = nearest(k, t.top, t.bottom) + t.y0 - to.y;
+  fill_axis(tables.y, k, v, down);
+  for (int32_t tap = 0; t.antialias_y && tap < tables.y.taps[k] && tap < kTableTaps; ++tap) {
+    tables.triangle_y[k][tap] = tap_weight(tables.y, k, tap, v, down.n_src, down.n_dst);
+  }
+}
+
+}  // namespace SASAUG_VARIANT
+}  // namespace sasaug
