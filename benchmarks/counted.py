@@ -21,6 +21,7 @@ from inputs import ellipses, frames
 import sasaug
 
 BATCH, SEED = 4, 1
+WARM_UP = 20  # calls: Python specialises its code in the first ones
 TYPES = ("uint8", "uint16", "float16", "bfloat16", "float32")
 STRENGTHS = {"gaussian": 0.1, "speckle": 0.15, "salt_pepper": 0.05, "poisson": 100.0}
 
@@ -72,7 +73,8 @@ def main(library: str) -> None:
     requests = ctypes.CDLL(library)
     for name, call, empty in cases():
         for label, one in ((name, call), (f"{name}, empty", empty)):
-            one()  # whatever happens once in a process
+            for _ in range(WARM_UP):
+                one()
             requests.begin()
             one()
             requests.end(label.encode())
