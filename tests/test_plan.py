@@ -124,6 +124,7 @@ def test_top_center_hangs_from_the_middle_of_the_upper_edge(face: Face):
     assert len(set(width.tolist())) > 20
 
 
+@pytest.mark.large
 @pytest.mark.parametrize("apply_to", ["large", "all"])
 def test_least_roi_leaves_the_sizes_that_keep_the_roi(face: Face, apply_to):
     """A disc of 500 pixels on 100 x 100 keeps 125 at half the size: from 50 on, all alike."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from typing import Any
@@ -19,7 +19,7 @@ from .job import Outcome
 __all__ = ["ENGINES", "on_ray", "on_threads"]
 
 Work = Callable[[Any], Outcome]
-Outcomes = Iterator[tuple[int, Outcome]]
+Outcomes = Generator[tuple[int, Outcome], None, None]
 BLOCK = 16  # most tasks that are sent to a Ray worker together
 BLOCKS_PER_CPU = 4  # so that workers finish at about the same time
 

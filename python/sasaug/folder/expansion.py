@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
@@ -103,18 +104,18 @@ def expand(
     tasks = [(unit, ledger.rows_of(*_source(unit))) for unit in units]
     finished = []
     work = partial(_do, there, ledger.workspace, force)
-    outcomes = ENGINES[engine](work, tasks, workers)
     labels: set[int] = set()
     read = 0
-    for done, (place, outcome) in enumerate(outcomes, start=1):
-        if outcome.rows:
-            finished.append(units[place])
-            if not outcome.earlier:
-                ledger.add(outcome.rows)
-        _count(found, notes, outcome)
-        labels |= outcome.labels
-        read += 0 if outcome.earlier else outcome.cases
-        progress(done, len(units))
+    with closing(ENGINES[engine](work, tasks, workers)) as outcomes:  # no task outlives an error
+        for done, (place, outcome) in enumerate(outcomes, start=1):
+            if outcome.rows:
+                finished.append(units[place])
+                if not outcome.earlier:
+                    ledger.add(outcome.rows)
+            _count(found, notes, outcome)
+            labels |= outcome.labels
+            read += 0 if outcome.earlier else outcome.cases
+            progress(done, len(units))
     _note_labels(job, found, notes, labels, read)
     found.skipped.sort()
     found.notes = {note: sorted(files) for note, files in sorted(notes.items())}
