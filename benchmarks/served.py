@@ -51,6 +51,7 @@ class Served:
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**environment, "SASAUG_ISA": instruction_set},
         )  # fmt: skip
+        self.last_words = ""  # of a child that died
 
     def ask(self, name: str) -> str:
         """Run the call, and return the sum of what it gave; RuntimeError if the child died."""
@@ -61,7 +62,8 @@ class Served:
         except BrokenPipeError:
             answer = ""
         if not answer:
-            raise RuntimeError(self.child.stderr.read().strip().splitlines()[-1])
+            self.last_words = self.last_words or self.child.stderr.read().strip()
+            raise RuntimeError(self.last_words.splitlines()[-1])
         return answer.strip()
 
     def close(self) -> None:
