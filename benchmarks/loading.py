@@ -35,10 +35,13 @@ class Frames(Dataset[Any]):
         return self.length
 
     def __getitem__(self, index: int) -> Any:
-        image, mask = self.images[index % 64], self.masks[index % 64]
+        image, mask = self.read(index % 64)
         if self.augment is not None:
             image, mask = self.augment(image, mask, index)
         return torch.as_tensor(image).reshape(1, SIZE, SIZE), torch.as_tensor(mask), index
+
+    def read(self, place: int) -> tuple[Any, Any]:
+        return self.images[place], self.masks[place]
 
 
 @dataclass(frozen=True)

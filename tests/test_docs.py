@@ -30,8 +30,9 @@ BLOCK = r"^```python\n(.*?)^```(?:\n\n```text\n(.*?)^```)?"  # code, and the out
 DRAWN = re.compile(r"(?:^|/)drawn/([\w-]+)\.png$")  # by docs/site/pictures.py, not committed
 #: Libraries that a page may need and a machine may lack; any other import has to work.
 OTHERS = {
-    "albumentations", "batchgeneratorsv2", "cupy", "jax", "kornia", "lightning", "monai",
-    "nnunetv2", "pyspark", "ray", "tensorflow", "torchio", "torchvision", "webdataset",
+    "albumentations", "batchgeneratorsv2", "cupy", "datasets", "jax", "kornia", "lightning",
+    "monai", "nnunetv2", "pyspark", "ray", "tensorflow", "torchio", "torchvision", "transformers",
+    "webdataset",
 }  # fmt: skip
 
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="the sources are not at hand")
