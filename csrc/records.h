@@ -20,7 +20,7 @@ namespace py = pybind11;
 template <class Record>
 py::dtype dtype_of();
 
-// What numpy calls a member's type: a number, an address, an array or a record of its own.
+// A member's type as numpy names it: a number, an address, an array or a record of its own.
 template <class Member>
 py::object format_of() {
   if constexpr (std::is_array<Member>::value) {

@@ -71,6 +71,12 @@ def test_the_error_names_the_axes_and_the_call(face: Face):
         face.sas(image(3)[None], MASK, channels="last", seed=1)
     assert str(error.value).endswith("[h w] (64, 48); masks[None] adds a batch axis")
     with pytest.raises(ValueError) as error:
+        face.sas(image(5), MASK, channels="last", seed=1)
+    assert str(error.value).endswith("[h w] (64, 48); an image has 1 to 4 channels")
+    with pytest.raises(ValueError) as error:  # a batch axis would not make them fit
+        face.sas(image(3)[:2], MASK, channels="last", seed=1)
+    assert str(error.value).endswith("got one without a batch axis, [h w] (64, 48)")
+    with pytest.raises(ValueError) as error:
         face.sas(first[None], MASK[None], channels="last", seed=1)
     assert str(error.value) == (
         "images must have 1 to 4 channels, got 48 in shape (1, 3, 64, 48), read as [n h w c]; if "
@@ -107,7 +113,7 @@ class TestWordsThatHelp:
                 )
                 for dtype in ("int64", "int16", "uint32")
             ),
-            (np.zeros((8, 8), bool), MASK, "got bool; convert it by .astype(np.uint8)"),
+            (np.zeros((8, 8), bool), MASK, "got bool; convert it by .astype(np.float32)"),
             (np.zeros((8, 8), ">u2"), MASK, '.astype(a.dtype.newbyteorder("="))'),
             (image(1)[..., 0], MASK * 1.0, "got float64; labels are integers: .astype(np.uint8)"),
         ],
@@ -156,10 +162,13 @@ class TestOddPlans:
         [
             ("antialias", "x"), ("per_channel", 1), ("salt_vs_pepper", "x"), ("seed", 1.5),
             ("canvas", "x"), ("labels", 3), ("value_range", 1), ("labels", "ab"), ("seed", -1),
+            ("canvas", 3.5), ("canvas", (1, 2, 3)),
         ],
     )  # fmt: skip
     def test_settings_of_another_kind(self, name, value):
         plan = sasaug.SAS(p=1.0).plan(MASK, seed=1)
         setattr(plan, name, value)
-        with pytest.raises((ValueError, TypeError), match=f"plan.{name} must be"):
-            sasaug.apply(plan, image(1)[..., 0], MASK)
+        uses = (lambda plan: sasaug.apply(plan, image(1)[..., 0], MASK), str, sasaug.Plan.to_json)
+        for use in uses:
+            with pytest.raises((ValueError, TypeError), match=f"plan.{name} must be"):
+                use(plan)

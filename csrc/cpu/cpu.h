@@ -20,9 +20,9 @@ void use_instruction_set(const std::string& name);
 // Draws batch.plan, each sample from its mask. num_threads >= 1 is the most that are used.
 void plan_cpu(const Batch& batch, const PlanInputs& inputs, int num_threads);
 
-// Fills batch.images and batch.masks; `inputs` draws the batch's plan on the way, or is null where
-// it is drawn. With batch.check_values returns the first sample of which pixels that get noise are
-// not of the value range's unit, or -1.
+// Fills batch.images and batch.masks. `inputs` draws the batch's plan too; null: it is drawn
+// already. With batch.check_values, returns the first sample that has pixels of another unit than
+// the value range's where it gets noise, or -1.
 int64_t sas_cpu(const Batch& batch, const PlanInputs* inputs, int num_threads);
 
 }  // namespace sasaug

@@ -1,7 +1,7 @@
 // One job: the whole operation for rows of a sample, on the CPU.
 //
-// Compiled once per instruction set (SASAUG_VARIANT names it). Loops only: what a pixel becomes is
-// in the headers. No standard containers here: their functions would be shared between the copies.
+// Compiled once per instruction set (SASAUG_VARIANT names it). Loops only: the arithmetic is in the
+// headers. No standard containers here: their functions would be shared between the copies.
 // SPDX-License-Identifier: Apache-2.0
 #include "cpu/loops.h"
 
@@ -21,7 +21,7 @@ int32_t values_per_pixel(const Batch& b, const Source& source) {
   return interleaved ? b.c : 1;
 }
 
-constexpr int64_t kWideRow = 512;  // bytes of a row from which on it is worth asking for early
+constexpr int64_t kWideRow = 512;  // bytes of a row that is worth fetching early
 
 // One sample, row by row. Where image and canvas both interleave their channels a row holds all of
 // them (`step` values per pixel, one plane), elsewhere each channel is a plane of its own.
@@ -72,7 +72,7 @@ class SampleRows {
       scratch.columns[p.window.width * int64_t{step} + k] = four(0);
   }
 
-  // A sample that passes through, at once; false where its rows are not contiguous.
+  // Copies a sample that passes through; returns false where its rows are not contiguous.
   bool copy_bands(int64_t first, int64_t last) {
     const int64_t pixel = pixel_bytes(b.out_type), row = b.w * step * pixel, y0 = first * kBandRows;
     const int64_t count = smaller(last * kBandRows, b.h) - y0;
@@ -101,7 +101,7 @@ class SampleRows {
     }
   }
 
-  // Black from band to band, at once; false where the rows are not neighbours in memory.
+  // Blackens bands at once; returns false where their rows are not neighbours in memory.
   bool clear_bands(int64_t first, int64_t last) {
     const int64_t pixel = pixel_bytes(b.out_type), y0 = first * kBandRows;
     const int64_t count = smaller(last * kBandRows, b.h) - y0;
@@ -125,8 +125,8 @@ class SampleRows {
     with_pixel(b.out_type, [&](auto tag) { image_band<decltype(tag)>(); });
   }
 
-  // Asks for the memory of a band while the one before it is computed: what will be written, and of
-  // wide rows what will be read. The processor's own foresight ends at each page, often every row.
+  // Fetches the memory of a band while the one before it is computed: the rows to write and, if
+  // they are wide, the rows to read. The processor's own prefetching ends at each page.
   void fetch_ahead(int32_t number) const {
     const int64_t top = int64_t{number} * kBandRows, last = smaller(top + kBandRows, b.h);
     const int64_t row_bytes = b.w * step * pixel_bytes(b.out_type);
@@ -146,7 +146,7 @@ class SampleRows {
     }
   }
 
-  // Of rows with other strides this asks for too little, which costs nothing.
+  // Rows with other strides are fetched in part only, which does no harm.
   template <int kWrite>
   static void fetch(const char* row, int64_t bytes) {
 #if defined(__GNUC__)
@@ -236,8 +236,7 @@ class SampleRows {
     return reinterpret_cast<Out*>(direct ? place : scratch.image_row[plane][r]);
   }
 
-  // Black wherever the thumbnail will not be; what it covers may be cleared too, it is in the
-  // cache.
+  // Blackens all that the thumbnail will not cover; it may clear more, which is in the cache.
   template <class T>
   void clear(T** row, int64_t per_pixel, bool to_black) const {
     if (covered && band.inside) return;
@@ -280,7 +279,7 @@ class SampleRows {
   bool covered, fits = true;
 
   Band band{};
-  bool noisy_band = false;  // whether noise is due there: then scratch.roi says where
+  bool noisy_band = false;  // whether the band gets noise: scratch.roi says where
 };
 
 int64_t roi_area(const Source& source, int32_t mask_bytes, int32_t label_count,

@@ -15,7 +15,7 @@ struct NoiseRows {
   int32_t band, rows;   // which band, and how many of its rows there are
   int32_t step;         // values per pixel of a row: its channels where they are interleaved
   uint8_t* const* roi;  // four rows of [canvas width] 0 or 1
-  uint8_t* any;         // [canvas width + kLanes], for this to fill; zero beside the thumbnail
+  uint8_t* any;         // [canvas width + kLanes], filled here; zero beside the thumbnail
 
   // row[channel][r], or row[0][r] where a row holds all channels. Returns whether all values that
   // get noise are of the range's unit, if that is asked for.
@@ -51,7 +51,7 @@ struct NoiseRows {
     return fits;
   }
 
-  // Columns past the canvas get black, which is of any range's unit.
+  // Columns past the canvas get black, which lies in any range.
   template <class T>
   void load(const T* pixels, int32_t count, float* values) const {
     if (step == 1 && count == kLanes) {
@@ -63,7 +63,7 @@ struct NoiseRows {
     }
   }
 
-  // The first look takes in what is beside the ROI, which is quicker, and nearly always enough.
+  // The first test includes pixels beside the ROI: it is quicker, and nearly always enough.
   bool all_fit(const float* values, const uint8_t* in_roi) const {
     const float room = kTolerated * b.out_range.full;  // far_outside, for the compiler's vectors
     const float least = b.out_range.low - room, most = b.out_range.high + room;

@@ -49,7 +49,7 @@ class Pool {
   }
 
  private:
-  // Offers the tasks to the threads; false where there is none to be had.
+  // Offers the tasks to the threads; returns false if none can be had.
   bool open(int64_t tasks, int workers, const Work& call_work) {
     next = 0;
     {
@@ -71,7 +71,7 @@ class Pool {
       std::thread([this] { serve(); }).detach();
       return true;
     } catch (const std::exception&) {
-      return false;  // no further thread to be had: those running, and the caller, do the work
+      return false;  // the threads that run, and the caller, do the work
     }
   }
 

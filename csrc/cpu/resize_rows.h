@@ -1,4 +1,4 @@
-// One job: what a sample's canvas rows show of its window, on the CPU.
+// One job: resize a sample's window into rows of its canvas, on the CPU.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
@@ -21,7 +21,7 @@ inline bool aligned(const char* address, int64_t bytes) {
   return reinterpret_cast<uintptr_t>(address) % static_cast<uintptr_t>(bytes) == 0;
 }
 
-// Four neighbouring canvas rows, and which of the thumbnail's they show.
+// Four neighbouring canvas rows, and the rows of the thumbnail that they show.
 struct Band {
   int32_t number, first_row, rows;
   int32_t thumbnail_row[kBandRows];
@@ -36,7 +36,7 @@ inline Band band_of(const Batch& b, const Rectangle& thumbnail, int32_t number) 
   band.rows = b.h - band.first_row < kBandRows ? b.h - band.first_row : kBandRows;
   const int32_t above = thumbnail.y, below = above + thumbnail.height;
   for (int32_t r = 0; r < kBandRows; ++r) {
-    // rows that are not the thumbnail's repeat one that is: resized with it, then not used
+    // rows outside the thumbnail repeat one inside: resized with it, then not used
     const int32_t row = band.first_row + r;
     const int32_t y = row < below ? row - above : thumbnail.height - 1;
     band.thumbnail_row[r] = y > 0 ? y : 0;
@@ -46,7 +46,7 @@ inline Band band_of(const Batch& b, const Rectangle& thumbnail, int32_t number) 
   return band;
 }
 
-// What rows of a pixel type are resized as: shorter floats by way of floats.
+// The type that rows of a pixel type are resized in: shorter floats as floats.
 template <class T>
 using Loaded = typename std::conditional<Pixel<T>::integer, T, float>::type;
 
@@ -64,14 +64,14 @@ class ResizeRows {
     antialias_y = shrinks_antialiased(b.antialias, p.window.height, p.thumbnail.height);
   }
 
-  // Whether pixels are the window's own.
+  // Whether the window's pixels are only copied.
   bool unchanged() const { return copied; }
   const char* image_row(int64_t plane, int64_t y) const {
     return window_image + plane * source.image_c + y * source.image_y;
   }
   const char* mask_row(int64_t y) const { return window_mask + y * source.mask_y; }
 
-  // Before anything below.
+  // Must come before anything below.
   void fill_tables() {
     const Rectangle &t = p.thumbnail, &w = p.window;
     for (int32_t x = 0; x < t.width; ++x) {
@@ -113,7 +113,7 @@ class ResizeRows {
 #endif
   }
 
-  // The thumbnail's labels; returns whether there are any but background.
+  // Picks the thumbnail's labels; returns whether any of them is not background.
   template <class Label>
   bool pick_labels(const Band& band, Label** row) {
     const Rectangle& t = p.thumbnail;
@@ -285,7 +285,7 @@ class ResizeRows {
     return row;
   }
 
-  // Rows of the band that are not the thumbnail's go to spare ones.
+  // Rows of the band outside the thumbnail go to spare memory.
   template <class T>
   void separate_used(const Band& band, const Column<T>* from, int64_t width, int64_t offset,
                      T** row) {

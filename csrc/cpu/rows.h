@@ -121,7 +121,8 @@ void pick_columns(const Column<Label>* __restrict from, const int32_t* __restric
   for (int64_t x = 0; x < width; ++x) to[x] = from[column[x]];
 }
 
-// roi[x] = 1 where the label is one of the ROI's, else 0; label after label, for the vectors.
+// roi[x] = 1 where the label is one of the ROI's, else 0; one label after another, which
+// vectorises.
 template <class Label>
 void roi_row(const Label* __restrict row, int64_t width, int32_t label_count,
              const uint64_t* labels, uint8_t* __restrict roi) {

@@ -52,9 +52,13 @@ const CpuLoops* loops_in_use() {
   return chosen;
 }
 
-int workers_for(int64_t tasks, int64_t pixels, int num_threads) {
-  constexpr int64_t kPixelsPerThread = 1 << 15;  // some 30 microseconds: worth waking a thread
-  int64_t workers = pixels / kPixelsPerThread;
+// Work is counted in pixels resized: about a nanosecond each.
+constexpr int64_t kWorkPerThread = 1 << 14;  // from which on waking a thread pays
+constexpr int64_t kBytesPerWork = 24;        // copied, cleared or compared in the time of one pixel
+constexpr int64_t kWorkPerSample = 1 << 10;  // its draws, tables and row ends
+
+int workers_for(int64_t tasks, int64_t work, int num_threads) {
+  int64_t workers = work / kWorkPerThread;
   workers = workers < tasks ? workers : tasks;
   workers = workers < num_threads ? workers : num_threads;
   return workers > 1 ? static_cast<int>(workers) : 1;
@@ -86,47 +90,57 @@ void use_instruction_set(const std::string& name) { chosen = find(name, "instruc
 
 void plan_cpu(const Batch& batch, const PlanInputs& inputs, int num_threads) {
   const CpuLoops* loops = loops_in_use();
-  const int64_t pixels =
-      batch.n > 0 ? batch.n * batch.sources[0].h * int64_t{batch.sources[0].w} : 0;
-  // counting reads a mask at memory speed: four times the pixels make a thread worth while
-  run_tasks(batch.n, workers_for(batch.n, pixels / 4, num_threads),
+  const int64_t pixels = batch.n > 0 ? batch.sources[0].h * int64_t{batch.sources[0].w} : 0;
+  // counting mostly stops within the first half of a mask
+  const int64_t work = batch.n * pixels * batch.mask_bytes / (2 * kBytesPerWork);
+  run_tasks(batch.n, workers_for(batch.n, work, num_threads),
             [&](int64_t s, int) { draw_one(*loops, batch, inputs, s); });
 }
 
 namespace {
 
-constexpr int64_t kFewSamples = 8;  // so few that all of them may pass through
-constexpr int64_t kCopies = 8;      // pixels copied in the time that one takes to resize
+int64_t bytes_per_pixel(const Batch& b) {
+  return b.c * int64_t{pixel_bytes(b.out_type)} + b.mask_bytes;
+}
 
-// The batch's pixels that are resized, or as many as take the time of those that are copied. Needs
-// the plan of few samples; of many, all count in full.
-int64_t pixels_to_fill(const Batch& b) {
-  const int64_t each = b.h * int64_t{b.w} * b.c;
-  int64_t pixels = 0;
-  for (int64_t s = 0; b.n <= kFewSamples && s < b.n; ++s) {
-    const Rectangle &window = b.plan[s].window, &t = b.plan[s].thumbnail;
-    const bool copied = b.plan[s].noise < 0 && window.width == t.width && window.height == t.height;
-    pixels += copied ? each / kCopies : each;
-  }
-  return b.n <= kFewSamples ? pixels : b.n * each;
+// The most that a sample may cost: a thumbnail as large as the canvas, with noise.
+int64_t most_work(const Batch& b) {
+  const int64_t canvas = b.h * int64_t{b.w};
+  return kWorkPerSample + canvas * b.c * 3 / 2 + canvas * bytes_per_pixel(b) / kBytesPerWork;
+}
+
+int64_t work_of(const Batch& b, const Sample& p) {
+  const Rectangle &window = p.window, &t = p.thumbnail;
+  const int64_t thumbnail = t.width * int64_t{t.height} * b.c;
+  const bool resized = window.width != t.width || window.height != t.height;
+  int64_t work = kWorkPerSample + b.h * int64_t{b.w} * bytes_per_pixel(b) / kBytesPerWork;
+  if (resized) work += b.antialias ? window.width * int64_t{window.height} * b.c : thumbnail;
+  if (p.noise >= 0) work += thumbnail / 2;  // a pixel of the ROI costs four; an eighth may be ROI
+  return work;
 }
 
 // sas_cpu without its first pass.
 int64_t fill(const Batch& batch, const PlanInputs* inputs, int num_threads) {
   const CpuLoops* loops = loops_in_use();
   const int32_t bands = (batch.h + kBandRows - 1) / kBandRows;
-  const bool few = batch.n <= kFewSamples;
-  if (inputs && few) plan_cpu(batch, *inputs, num_threads);
-  const int64_t pixels = pixels_to_fill(batch);
+  // where threads may not pay, the plan comes first: it tells how much there is to do
+  int64_t work = batch.n * most_work(batch);
+  const bool few = batch.n <= 8 || work < 4 * kWorkPerThread * num_threads;
+  const bool planned = !inputs || (num_threads > 1 && few);
+  if (inputs && planned) plan_cpu(batch, *inputs, num_threads);
+  if (planned) {
+    work = 0;
+    for (int64_t s = 0; s < batch.n; ++s) work += work_of(batch, batch.plan[s]);
+  }
 
   // whole samples where there are enough of them, else bands of samples, not less than 16 rows
-  const int64_t most = workers_for(batch.n * ((bands + 3) / 4), pixels, num_threads);
+  const int64_t most = workers_for(batch.n * ((bands + 3) / 4), work, num_threads);
   const int64_t tasks_wanted = most == 1 ? 1 : 4 * most;
   int64_t parts = batch.n > 0 ? (tasks_wanted + batch.n - 1) / batch.n : 1;
   if (parts > (bands + 3) / 4) parts = bands > 0 ? (bands + 3) / 4 : 1;
-  const int workers = workers_for(batch.n * parts, pixels, num_threads);
-  const bool together = inputs && !few && parts == 1;  // the mask is in the cache still
-  if (inputs && !few && !together) plan_cpu(batch, *inputs, num_threads);
+  const int workers = workers_for(batch.n * parts, work, num_threads);
+  const bool together = !planned && parts == 1;  // the mask is in the cache still
+  if (!planned && !together) plan_cpu(batch, *inputs, num_threads);
 
   const size_t bytes = (loops->scratch_bytes(batch) + 63) & ~size_t{63};
   const std::unique_ptr<char[]> memory(new char[bytes * static_cast<size_t>(workers) + 64]);

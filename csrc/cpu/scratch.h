@@ -48,7 +48,7 @@ struct Scratch {
   uint8_t* roi[kBandRows];    // [canvas width] 0 or 1
   uint8_t* roi_any;           // [canvas width + kLanes] 1 where a row has ROI, then 0
 
-  // For windows and thumbnails of these widths at most.
+  // Enough for windows and thumbnails up to these widths.
   Scratch(const Batch& b, int64_t source_w, int64_t thumbnail_w, Arena& arena) {
     const int64_t in = pixel_bytes(b.in_type), out = pixel_bytes(b.out_type), label = b.mask_bytes;
     const int64_t row_bytes = source_w * (b.c * in > label ? b.c * in : label);
@@ -81,7 +81,7 @@ struct Scratch {
     roi_any = arena.take<uint8_t>(b.w + kLanes);
   }
 
-  // Of one output pixel; times n_dst it is at most 2 * n_src + 3 * n_dst.
+  // The taps of one output pixel; n_dst times as many are at most 2 * n_src + 3 * n_dst.
   static int64_t most_taps(int64_t n_src, int64_t n_dst) { return 2 * n_src / n_dst + 3; }
 };
 

@@ -1,5 +1,5 @@
-// One job: a row of results picked out of rows of the window by byte shuffles, where the processor
-// has them and the thumbnail is not very small beside the window; rows.h serves everywhere else.
+// One job: pick a row of results out of rows of the window by byte shuffles, where the processor
+// has them and the thumbnail is not very small beside the window; rows.h does all the rest.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 #include <cstdint>
@@ -22,8 +22,8 @@ inline __m256i two_pieces(const void* first, const void* second) {
   return _mm256_loadu2_m128i((const __m128i*)second, (const __m128i*)first);
 }
 
-// Eight results: which columns they lie between. Of integers, bytes of two pieces, widened to 32
-// bits; of floats, places among the sixteen values of one longer piece.
+// Eight results: the columns that they lie between. Integers are bytes of two pieces, widened to
+// 32 bits; floats are places among the sixteen values of one longer piece.
 struct alignas(32) Pick {
   uint8_t first[32], second[32];
   float weight[kPicked];
@@ -125,7 +125,7 @@ bool plan_picks(const int64_t* first, const Four* weight, int64_t step, int64_t 
   if (width < kPicked || source_width < count) return false;
   for (int64_t start = 0; start < width; start += kPicked, ++to) {
     const int64_t x0 = group_start(start, kPicked, width);
-    memset(to->first, 0x80, sizeof to->first);  // no byte: the shuffle gives 0
+    memset(to->first, 0x80, sizeof to->first);  // names no byte: the shuffle gives 0
     memset(to->second, 0x80, sizeof to->second);
     for (int half = 0; half < 2; ++half) {
       int64_t low = source_width, high = 0, next[4];
@@ -180,7 +180,7 @@ inline bool plan_picks<float>(const int64_t* first, const Four* weight, int64_t 
   return true;
 }
 
-// One row of results from two of the window; `values` [width] is for types that are no bytes.
+// One row of results from two of the window; `values` [width] is for types other than bytes.
 template <class In, class Out, class Value>
 void lerp_picked_row(const Value* upper, const Value* lower, float weight, const Pick* at,
                      int64_t width, const Batch& b, float* values, Out* to) {

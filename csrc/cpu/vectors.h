@@ -190,8 +190,8 @@ inline Eight pair_at(const Four* from) {
 inline void put_pair(Eight v, Four* to) { memcpy(to, &v, sizeof v); }
 
 #ifdef SASAUG_VECTORS
-// As many neighbouring values as a vector holds, as floats. Compilers turn bytes into floats by way
-// of 16 bits, with twice the shuffles.
+// As many neighbouring values as a vector holds, as floats. Compilers turn bytes into floats
+// through 16 bits, with twice the shuffles.
 #if defined(__AVX2__)
 constexpr int kValues = 8;
 typedef Eight Values;

@@ -110,7 +110,7 @@ struct PerSample {
   }
 };
 
-// From which a batch's plan is drawn, beside its masks.
+// The inputs of a batch's plan, beside its masks.
 struct PlanInputs {
   PerSample<uint64_t> ids;       // null: 0, 1, 2 ...
   PerSample<Rectangle> windows;  // null: whole images

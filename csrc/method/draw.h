@@ -87,8 +87,8 @@ SASAUG_HD void normal_pair(uint32_t radius_word, uint32_t angle_word, float& n0,
 }
 
 // Poisson counts. Above kLowestRate a count is the inverse distribution function at the normal's
-// quantile, by Temme's uniform expansion (see coefficients.py): |CDF error| < 2e-6 for every rate.
-// Below, the probabilities are summed in units of 2^-30 until they pass the word.
+// quantile, by Temme's uniform expansion (tools/fit_coefficients.py): |CDF error| < 2e-6 for every
+// rate. Below, the probabilities are summed in units of 2^-30 until they pass the word.
 constexpr float kLowestRate = 16.0f;
 constexpr float kHighestRate = 0x1p30f;
 
@@ -131,7 +131,8 @@ SASAUG_HD void poisson_low(const float* rate, const uint32_t* word, int32_t* cou
     count[i] = 0;
   }
   int32_t unfinished = 1;
-  for (int start = 1; start <= 64 && unfinished != 0; start += 4) {  // asking costs as a step does
+  for (int start = 1; start <= 64 && unfinished != 0;
+       start += 4) {                                    // a test costs as much as a step
     for (int step = start; step < start + 4; ++step) {  // 2^-30 P(k) vanishes before k = 64
       const float reciprocal = 1.0f / static_cast<float>(step);
       unfinished = 0;

@@ -10,7 +10,7 @@
 namespace sasaug {
 inline namespace SASAUG_VARIANT {
 
-// What a kind asks of each pixel's random numbers; the caller draws no others.
+// The random numbers that a kind needs for each pixel; the caller draws no others.
 enum Draws : int { kNormal = 1, kUniform = 2 };
 
 // The random numbers of N pixels: n ~ N(0, 1), and a uniform word independent of it.
@@ -20,7 +20,7 @@ struct Random {
 };
 
 struct Noise {
-  float strength;        // of the kind's own unit, below
+  float strength;        // in the kind's own unit, below
   float salt_vs_pepper;  // share of the hit pixels that become full scale
 };
 
@@ -98,7 +98,7 @@ struct Poisson {
     float rate[N], low_rate[N];
     int32_t high[N], low[N];
     int32_t any_high = 0, any_low = 0;
-    // loop after loop: each becomes vectors, their union would not
+    // separate loops: the compiler vectorises each of them, but not one loop that does all
     for (int i = 0; i < N; ++i) rate[i] = clip(x[i], full) * photons;
     for (int i = 0; i < N; ++i) {
       any_high |= rate[i] < kLowestRate ? 0 : 1;
@@ -121,7 +121,7 @@ template <class... K>
 struct NoiseList {
   static constexpr int count = sizeof...(K);
 
-  // Calls f(K{}) for the kind whose place in the list is `kind`; for no other number.
+  // Calls f(K{}) for the kind whose place in the list is `kind`; ignores other numbers.
   template <class F>
   SASAUG_HD static void visit(int kind, F&& f) {
     int place = 0;

@@ -145,7 +145,7 @@ SASAUG_HD float clip(float x, ValueRange range) {
   return x < range.high ? x : range.high;
 }
 
-// From 0 .. `from` to 0 .. `to`.
+// Scales a value of [0, `from`] to [0, `to`].
 SASAUG_HD float rescale(float x, float from, float to) {
   if (from == to) return x;
   return to == 1.0f ? x / from : clip(x * to / from, to);

@@ -29,7 +29,7 @@ SASAUG_HD float after_noise(float x, float before, float after, ValueRange range
 }
 
 // Noise, clip and round for N pixels of values x that share kind and strength. In the default
-// range, which is what `kDefault` says, all of it comes down to one clip.
+// range (`kDefault`) all of it reduces to one clip.
 template <class Kind, class T, int N, bool kDefault>
 SASAUG_HD void noisy_values(const float* x, T* out, Random random, Noise noise, ValueRange range) {
   float height[N];
@@ -101,7 +101,7 @@ class CanvasValues {
     return load_any<Label>(from.mask + v * from.mask_y + u * from.mask_x);
   }
 
-  // The whole of SAS: black, thumbnail, noise inside the ROI.
+  // Whole SAS: black, thumbnail, noise inside the ROI.
   template <class In, class Out, class Label>
   SASAUG_HD Out pixel(int32_t y, int32_t x, int32_t channel) const {
     if (!in_thumbnail(y, x)) return Pixel<Out>::store(b.out_range.low);
@@ -140,7 +140,7 @@ class CanvasValues {
     return Pixel<Out>::store(rescale(value, b.in_range, b.out_range));
   }
 
-  // Pixel i of n_dst along one axis, from the n_src that value_at(0), value_at(1) ... are of.
+  // Pixel i of n_dst along one axis, from n_src source values: value_at(0), value_at(1) ...
   template <class F>
   SASAUG_HD float resized(int64_t i, int32_t n_src, int32_t n_dst, F value_at) const {
     if (shrinks_antialiased(b.antialias, n_src, n_dst)) {
@@ -185,7 +185,7 @@ class CanvasValues {
 
   const Batch& b;
   const Sample& p;
-  Source from;  // its addresses those of the window's first pixel
+  Source from;  // with the addresses of the window's first pixel
 };
 
 }  // namespace SASAUG_VARIANT

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import sasaug
+from sasaug.settings import _descriptions
 
 PARTS = ("arrays", "calls", "steps", "plan", "torch", "adapters", "other")
 #: Pages below another page: the menu unfolds them there.
@@ -48,17 +49,9 @@ def plain_head(app: Any, what: str, name: str, obj: Any, options: Any, lines: li
         lines[0] = head[:1].upper() + head[1:]
 
 
-def parameters(docstring: str) -> dict[str, tuple[str, str]]:
-    """Read the section "Parameters" of a numpydoc docstring: name -> (type, description)."""
-    section = inspect.cleandoc(docstring).partition("Parameters\n----------\n")[2]
-    section = re.split(r"\n\n[A-Z][\w ]+\n-+\n", section)[0]
-    entries = re.findall(r"^(\w+) : (.+)\n((?:(?: {4}.*)?\n?)*)", section, re.M)
-    return {name: (kind, " ".join(text.split())) for name, kind, text in entries}
-
-
 def settings_table() -> str:
     """Return the fields of :class:`sasaug.SAS` as a Markdown table."""
-    described = parameters(sasaug.SAS.__doc__ or "")
+    described = _descriptions()
     rows = ["| setting | default | values | meaning |", "|---|---|---|---|"]
     for field in fields(sasaug.SAS):
         kind, text = described[field.name]

@@ -175,7 +175,7 @@ def _conversion(frontend: Frontend, array: Any, types: dict[str, int]) -> str:
             f"; convert values of 0 to 255 by {to.format('uint8')}, others by "
             f"{to.format('float32')}, and give their value_range"
         )
-    wanted = "float32" if dtype.startswith("float") and types is IMAGE_TYPES else "uint8"
+    wanted = "float32" if types is IMAGE_TYPES else "uint8"
     return f"; convert it by {to.format(wanted)}"
 
 
@@ -288,7 +288,10 @@ def _batch_axis(images: ArrayBatch, masks: ArrayBatch) -> str:
     for channels, axis in (("first", 0), ("last", 2)):
         if len(image) == 3 and len(mask) == 2 and _one_image(image, mask, axis):
             return f'; channels="{channels}" makes the images one image with channels'
-    return f"; {'images' if images.single else 'masks'}[None] adds a batch axis"
+    if (masks if images.single else images).n == 1:
+        return f"; {'images' if images.single else 'masks'}[None] adds a batch axis"
+    deep = len(image) == 3 and mask in (image[:2], image[1:])
+    return f"; an image has 1 to {_core.MAX_CHANNELS} channels" if deep else ""
 
 
 def canvas_shape(

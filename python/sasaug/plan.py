@@ -167,6 +167,7 @@ class Plan(Geometry, _Stored):
     def __str__(self) -> str:
         head = ("id", "window", "thumbnail", "scale", "noise", "strength")
         body = [_cells(row) for row in self.rows()]
+        self.check_settings()
         widths = [max(len(line[k]) for line in [head, *body]) for k in range(len(head))]
         height, width = self.canvas
         lines = [f"Plan of {len(self)} samples, canvas {height} x {width}, seed {self.seed}"]
@@ -179,6 +180,7 @@ class Plan(Geometry, _Stored):
     __repr__ = __str__
 
     def _head(self) -> dict[str, Any]:
+        self.check_settings()
         return {
             "stream_version": _core.STREAM_VERSION,
             "seed": self.seed,
@@ -243,8 +245,8 @@ class Plan(Geometry, _Stored):
             )
         return plan
 
-    def check(self, masks: ArrayBatch) -> None:
-        """Raise ValueError or TypeError unless the plan fits images of these masks' sizes."""
+    def check_settings(self) -> None:
+        """Raise ValueError or TypeError unless the numbers beside the samples keep their rules."""
         self.canvas = checked_canvas(self.canvas, "plan.canvas", 0)  # images may be empty
         check_canvas_area(self.canvas)
         self.seed = checked_integer("plan.seed", self.seed, 2**64)
@@ -253,6 +255,10 @@ class Plan(Geometry, _Stored):
         self.salt_vs_pepper = checked_fraction("plan.salt_vs_pepper", self.salt_vs_pepper)
         self.labels = checked_labels(self.labels, "plan.labels")
         self.value_range = checked_value_range(self.value_range, "plan.value_range")
+
+    def check(self, masks: ArrayBatch) -> None:
+        """Raise ValueError or TypeError unless the plan fits images of these masks' sizes."""
+        self.check_settings()
         if isinstance(self.stored, DeviceSamples) and self.stored.fits(masks, self.canvas):
             return
         height, width = self.canvas

@@ -8,24 +8,23 @@ from typing import Any, TypeVar
 
 from ..settings import SAS
 
-#: For each step: the settings it does not take, with fixed values, and its own defaults.
-STEPS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
-    "jax": ({}, {}),  # whole SAS, on arrays of either layout
-    "sas": ({"channels": None}, {}),
+#: For each step: the settings that it does not take, and its values that are not SAS's defaults.
+STEPS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
+    "jax": ((), {}),  # whole SAS, on arrays of either layout
+    "sas": (("channels",), {}),
     "thumbnail": (
-        {
-            "channels": None, "noise": None, "labels": None, "per_channel": False,
-            "salt_vs_pepper": 0.5, "small_fraction": 0.03, "apply_to": "all", "check_values": None,
-            "least_roi": 0,
-        },
-        {"p": 1.0},
+        (
+            "channels", "noise", "labels", "per_channel", "salt_vs_pepper", "small_fraction",
+            "apply_to", "check_values", "least_roi",
+        ),
+        {"noise": None, "apply_to": "all", "p": 1.0},
     ),
     "noise": (
-        {
-            "channels": None, "canvas": None, "thumbnail": None, "position": "center",
-            "antialias": False, "small_fraction": 0.03, "apply_to": "all", "least_roi": 0,
-        },
-        {"p": 1.0},
+        (
+            "channels", "canvas", "thumbnail", "position", "antialias", "small_fraction",
+            "apply_to", "least_roi",
+        ),
+        {"thumbnail": None, "apply_to": "all", "p": 1.0},
     ),
 }  # fmt: skip
 
@@ -37,13 +36,12 @@ def step_settings(step: str, given: dict[str, Any], probability: str = "p") -> S
 
     ``probability`` is the host's name for the setting ``p``, for messages.
     """
-    fixed, defaults = STEPS[step]
     allowed = _allowed(step)
     for name in given:
         if name not in allowed:
             shown = [probability if setting == "p" else setting for setting in allowed]
             raise TypeError(f"settings must be of {shown}, got {name!r}")
-    return SAS(**{**defaults, **given, **fixed})
+    return SAS(**{**STEPS[step][1], **given})
 
 
 def shows_settings(adapter: Class) -> Class:
