@@ -345,19 +345,23 @@ def test_a_consistency_loss_takes_the_models_own_masks_to_a_strong_view(samples)
     assert guessed(samples, 4, consistency="none") is None
 
 
-def test_an_arm_with_consistency_learns_from_images_without_masks(data, tmp_path):
+def test_an_arm_with_consistency_learns_from_images_without_masks(
+    data, samples, tmp_path, monkeypatch
+):
     text = TINY.replace("[arms.sas]", '[arms.self]\nconsistency = "none"\n[arms.sas]')
-    weights = {}
-    for name in ("none", "self"):
-        more = 'test_clicks = 2\nunlabelled = ["large"]\n'
-        plan = read_plan(write_plan(tmp_path / name, text.replace("test_clicks = 2\n", more)))
-        model = runs.new_model(plan.settings["tiny"], 0)
-        runs.fit(model, plan.settings["tiny"], plan, data, plan.arms[name], seed=0)
-        weights[name] = runs.digest(model.state_dict())
-    assert weights["none"] != weights["self"]
-    plan = read_plan(write_plan(tmp_path / "no data", text))
+    more = 'test_clicks = 2\nunlabelled = ["large"]\n'
+    plan = read_plan(write_plan(tmp_path, text.replace("test_clicks = 2\n", more)))
+    setting = plan.settings["tiny"]
+    digests = set()
+    for found in (None, stream(samples)[0]):
+        monkeypatch.setattr(Consistency, "batch", lambda *arguments, found=found: found)
+        model = runs.new_model(setting, 0)
+        runs.fit(model, setting, plan, data, plan.arms["self"], seed=0)
+        digests.add(runs.digest(model.state_dict()))
+    assert len(digests) == 2
     with pytest.raises(ValueError, match="or consistency must have data for it, got none"):
-        runs.fit(model, plan.settings["tiny"], plan, data, plan.arms["self"], seed=0)
+        nothing = replace(setting, unlabelled=())
+        runs.fit(model, nothing, plan, data, plan.arms["self"], seed=0)
 
 
 def test_data_of_a_plan(data):

@@ -18,6 +18,12 @@ from .tables import Entry
 BEGIN, END = "<!-- made from the scores by the study command -->", "<!-- end of what is made -->"
 FIGURE = "effects"
 NOT_RUN = "not run yet"
+CAPTION = f"""\
+![Difference in Dice between arms and no augmentation against the learning rate, one column per \
+regime, small structures above, large ones below]({FIGURE}.png)
+
+*Dice with an arm minus Dice without augmentation, mean of the clicks. Bars: 95 % intervals over \
+seeds and cases together. Small dots: each seed.*"""
 
 
 def write_page(plan: Plan, entries: Sequence[Entry], page: Path) -> None:
@@ -41,11 +47,12 @@ def write_page(plan: Plan, entries: Sequence[Entry], page: Path) -> None:
 
 
 def markdown(plan: Plan, entries: Sequence[Entry]) -> str:
-    """Return every table of the page."""
+    """Return the figure, where there is an effect to show, and every table of the page."""
     found = effects(plan, entries)
     mean = [e for e in found if e.measure == "mean"]
     first = [e for e in found if e.measure == "first"]
-    parts = ["### Progress", progress(plan, entries)]
+    parts = [CAPTION] if found else []
+    parts += ["### Progress", progress(plan, entries)]
     for size in SIZES:
         parts += [
             f"### Dice on {size} structures, mean of clicks 1 to {clicks(entries)}",
