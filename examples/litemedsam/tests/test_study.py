@@ -240,6 +240,25 @@ def test_seeds_are_outermost_and_runs_come_once(tmp_path):
     assert [run.arm for run in found[:2]] == ["none", "sas"]
 
 
+def test_a_base_is_tested_by_clicks_and_by_boxes(data, tmp_path):
+    cells = TINY.split("[[blocks.cells]]")[1]
+    text = TINY.replace(
+        "[arms.none]",
+        """[settings.boxes]
+config = "tiny"
+train = ["large"]
+test = ["test"]
+test_prompt = "box"
+[arms.none]""",
+    ).replace(cells, cells.replace('["C", "A"]', '["C"]') + "steps = 0\n")
+    text += f"[[blocks.cells]]{cells}steps = 0".replace('"tiny"', '"boxes"')
+    path = write_plan(tmp_path, text.replace('arms = ["none", "sas"]', 'arms = ["none"]'))
+    run_study(path, data, tmp_path / "out")
+    table = (tmp_path / "README.md").read_text().split("### Dice of the bases")[1]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| C")]
+    assert {(row[4], row[6] == " |") for row in rows} == {("click", False), ("box", True)}
+
+
 # ---- the images ----------------------------------------------------------------------------
 
 

@@ -101,10 +101,12 @@ def effect_table(found: Sequence[Effect]) -> str:
 
 def base_table(plan: Plan, entries: Sequence[Entry]) -> str:
     """Return a row per base and size, from the runs of no steps."""
-    names = {run.name for run in plan.runs() if run.steps == 0}
+    prompts = {
+        run.name: plan.settings[run.setting].test_prompt for run in plan.runs() if run.steps == 0
+    }
     rows = []
     for entry in entries:
-        sets = dict.fromkeys(s.test_set for s in entry.scores) if entry.run in names else {}
+        sets = dict.fromkeys(s.test_set for s in entry.scores) if entry.run in prompts else {}
         for name in sets:
             for size in SIZES:
                 dice = [
@@ -113,8 +115,13 @@ def base_table(plan: Plan, entries: Sequence[Entry]) -> str:
                 ]  # fmt: skip
                 if dice:
                     means = [f"{value:.3f}" for value in np.mean(dice, 0)]
-                    rows.append([entry.regime, name, size, len(dice), means[0], means[-1]])
-    head = ["regime", "cases of", "size", "cases", "first click", f"click {clicks(entries)}"]
+                    last = means[-1] if means[1:] else ""
+                    rows.append(
+                        [entry.regime, name, size, len(dice), prompts[entry.run], means[0], last]
+                    )
+    head = [
+        "regime", "cases of", "size", "cases", "prompt", "first", f"after {clicks(entries)} clicks",
+    ]  # fmt: skip
     return _markdown(head, rows) if rows else f"{NOT_RUN}."
 
 

@@ -51,6 +51,7 @@ class Setting:
     test : names of the data to test on; none for a base
     held_out : names of further data to test on, of the kind trained on: no part of an effect
     prompts : "click" or "box", in turn
+    test_prompt : "click", or "box": a single prediction
     clicks, test_clicks : of a training step and of a test
     steps, batch_size, learning_rate
     warm_up : share of the steps in which the learning rate rises; it then falls as a cosine to 5 %
@@ -64,6 +65,7 @@ class Setting:
     test: tuple[str, ...] = ()
     held_out: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ("click",)
+    test_prompt: str = "click"
     clicks: int = 3
     test_clicks: int = 8
     steps: int = 200

@@ -143,7 +143,7 @@ def merged(root: Path, plan: Plan, names: tuple[str, ...]) -> Samples:
 
 
 def score_cases(model: nn.Module, name: str, samples: Samples, setting: Setting) -> list[CaseScore]:
-    """Score every case after each click, each click at the deepest error."""
+    """Score every case after each click, each at the deepest error, or after its box."""
     augment = Augment("none", canvas=CONFIGS[setting.config].image_size)
     model.eval()
     scores = []
@@ -151,7 +151,9 @@ def score_cases(model: nn.Module, name: str, samples: Samples, setting: Setting)
         ids = range(first, min(first + TEST_BATCH, len(samples)))
         images, masks, _ = augment.collate([samples[k] for k in ids])
         masks = masks.bool()
-        steps = interact(model, images, masks, clicks=setting.test_clicks)
+        steps = interact(
+            model, images, masks, prompt=setting.test_prompt, clicks=setting.test_clicks
+        )
         values = torch.stack([dice(step.prediction[:, None].float(), masks) for step in steps], 1)
         for k, row in zip(ids, values.tolist(), strict=True):
             case = samples.cases[k]
