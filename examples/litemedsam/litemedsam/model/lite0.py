@@ -111,7 +111,7 @@ class Encoder(nn.Module):
 
 
 class Lite0(nn.Module):
-    """A promptable segmentation model of 4 million parameters.
+    """A promptable segmentation model of 3.1 million parameters.
 
     Parameters
     ----------
