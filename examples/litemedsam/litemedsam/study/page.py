@@ -52,7 +52,6 @@ def markdown(plan: Plan, entries: Sequence[Entry]) -> str:
     mean = [e for e in found if e.measure == "mean"]
     first = [e for e in found if e.measure == "first"]
     parts = [CAPTION] if found else []
-    parts += ["### Progress", progress(plan, entries)]
     for size in SIZES:
         parts += [
             f"### Dice on {size} structures, mean of clicks 1 to {clicks(entries)}",
@@ -65,6 +64,8 @@ def markdown(plan: Plan, entries: Sequence[Entry]) -> str:
         base_table(plan, entries),
         "### Dice on held-out cases of the training set",
         held_out_table(plan, entries),
+        "### Progress",
+        progress(plan, entries),
     ]
     return "\n\n".join(parts) + "\n"
 
