@@ -447,6 +447,28 @@ def test_one_seed_has_no_interval(plan):
     assert "(one seed)" in page.effect_table([effect])
 
 
+def means(found: list) -> list:
+    return [e for e in found if e.measure == "mean"]
+
+
+def test_the_page_sums_up_the_primary_outcome(plan):
+    entries = []
+    for seed in (0, 1):
+        entries += [
+            entry(plan, "none", seed, {"a": (0.1,), "b": (0.5,)}),
+            entry(plan, "sas", seed, {"a": (0.2,), "b": (0.6,)}),
+        ]
+    assert page.summary(plan, means(effects.effects(plan, entries))) == (
+        "- **Small structures:** `sas` minus `none` lies between +0.100 and +0.100. "
+        "Cells: 1; seeds in each: 2; the whole interval is above 0 in 1, below 0 in 0."
+    )
+    worse = [entry(plan, "none", 0, {"a": (0.3,)}), entry(plan, "sas", 0, {"a": (0.1,)})]
+    assert page.summary(plan, means(effects.effects(plan, worse))) == (
+        "- **Small structures:** `sas` minus `none` lies between -0.200 and -0.200. "
+        "Cells: 1; seeds in each: 1; the whole interval is above 0 in 0, below 0 in 0."
+    )
+
+
 def test_results_of_other_cases_are_refused(plan):
     entries = []
     for seed, case in ((0, "a"), (1, "b")):

@@ -51,7 +51,7 @@ def markdown(plan: Plan, entries: Sequence[Entry]) -> str:
     found = effects(plan, entries)
     mean = [e for e in found if e.measure == "mean"]
     first = [e for e in found if e.measure == "first"]
-    parts = [CAPTION] if found else []
+    parts = [CAPTION, summary(plan, mean)] if found else []
     for size in SIZES:
         parts += [
             f"### Dice on {size} structures, mean of clicks 1 to {clicks(entries)}",
@@ -68,6 +68,29 @@ def markdown(plan: Plan, entries: Sequence[Entry]) -> str:
         progress(plan, entries),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def summary(plan: Plan, found: Sequence[Effect]) -> str:
+    """Return a line per size on the figure's first arm, the primary outcome."""
+    arm = plan.figure.arms[0]
+    lines = []
+    for size in SIZES:
+        shown = [
+            e for e in found
+            if (e.arm, e.size, e.cell.setting) == (arm, size, plan.figure.setting)
+        ]  # fmt: skip
+        if shown:
+            values = [e.difference for e in shown]
+            seeds = sorted({len(e.seeds) for e in shown})
+            above = sum(e.low is not None and e.low > 0 for e in shown)
+            below = sum(e.high is not None and e.high < 0 for e in shown)
+            lines.append(
+                f"- **{size.capitalize()} structures:** `{arm}` minus `{plan.reference}` lies "
+                f"between {min(values):+.3f} and {max(values):+.3f}. Cells: {len(shown)}; seeds "
+                f"in each: {' or '.join(map(str, seeds))}; the whole interval is above 0 in "
+                f"{above}, below 0 in {below}."
+            )
+    return "\n".join(lines)
 
 
 def progress(plan: Plan, entries: Sequence[Entry]) -> str:
