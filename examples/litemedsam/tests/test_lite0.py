@@ -182,12 +182,3 @@ def test_training_and_evaluation_hand_the_previous_mask_back(takes):
         values = [more["masks"].unique().tolist() if more else None for more in model.given]
         assert values == ([None, [1.0], [2.0]] if takes else [None, None, None])
         assert not any(more["masks"].requires_grad for more in model.given if more)
-
-
-def test_a_frozen_stage_is_not_trained(model):
-    model.image_encoder.freeze(2)
-    frozen = {n for n, p in model.image_encoder.named_parameters() if not p.requires_grad}
-    assert {name.split(".")[0] for name in frozen} == {"stem", "stages"}
-    assert {name.split(".")[1] for name in frozen if name.startswith("stages")} == {"0", "1"}
-    model.image_encoder.freeze(0)
-    assert all(p.requires_grad for p in model.parameters())

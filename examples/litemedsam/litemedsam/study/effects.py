@@ -92,21 +92,13 @@ def cell_of(run: Run) -> Cell:
 
 
 def effects(plan: Plan, entries: Sequence[Entry]) -> list[Effect]:
-    """Every effect on the test sets that the scores allow, in the order of the plan.
-
-    Data to train on gives no test set here: its held-out cases are another question.
-    """
+    """Every effect on the test sets that the scores allow, in the order of the plan."""
     result = []
     for (cell, arm), found in pairs(plan, entries).items():
-        inside = {plan.data[name].folder for name in plan.settings[cell.setting].train}
-        outside = [
-            name
-            for name in plan.settings[cell.setting].test
-            if plan.data[name].folder not in inside
-        ]
+        test_sets = plan.settings[cell.setting].test
         for size in SIZES:
             for measure in MEASURES:
-                effect = _effect(cell, arm, found, outside, size, measure)
+                effect = _effect(cell, arm, found, test_sets, size, measure)
                 if effect is not None:
                     result.append(effect)
     return result
@@ -188,7 +180,7 @@ def held_out(plan: Plan, entries: Sequence[Entry]) -> dict[tuple[Cell, str], flo
         if entry.run not in runs or not runs[entry.run].steps:
             continue
         run = runs[entry.run]
-        held = [n for n, data in plan.data.items() if data.part == "held_out"]
+        held = plan.settings[run.setting].held_out
         dice = [np.mean(s.dice) for s in entry.scores if s.test_set in held]
         if dice:
             by_cell.setdefault((cell_of(run), run.arm), []).append(float(np.mean(dice)))

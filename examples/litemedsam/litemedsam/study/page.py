@@ -18,6 +18,12 @@ from .tables import Entry
 BEGIN, END = "<!-- made from the scores by the study command -->", "<!-- end of what is made -->"
 FIGURE = "effects"
 NOT_RUN = "not run yet"
+CAPTION = f"""\
+![Difference in Dice between arms and no augmentation against the learning rate, one column per \
+regime, small structures above, large ones below]({FIGURE}.png)
+
+*Dice with an arm minus Dice without augmentation, mean of the clicks. Bars: 95 % intervals over \
+seeds and cases together. Small dots: each seed.*"""
 
 
 def write_page(plan: Plan, entries: Sequence[Entry], page: Path) -> None:
@@ -41,11 +47,11 @@ def write_page(plan: Plan, entries: Sequence[Entry], page: Path) -> None:
 
 
 def markdown(plan: Plan, entries: Sequence[Entry]) -> str:
-    """Return every table of the page."""
+    """Return the figure, where there is an effect to show, and every table of the page."""
     found = effects(plan, entries)
     mean = [e for e in found if e.measure == "mean"]
     first = [e for e in found if e.measure == "first"]
-    parts = ["### Progress", progress(plan, entries)]
+    parts = [CAPTION, summary(plan, mean)] if found else []
     for size in SIZES:
         parts += [
             f"### Dice on {size} structures, mean of clicks 1 to {clicks(entries)}",
@@ -58,8 +64,33 @@ def markdown(plan: Plan, entries: Sequence[Entry]) -> str:
         base_table(plan, entries),
         "### Dice on held-out cases of the training set",
         held_out_table(plan, entries),
+        "### Progress",
+        progress(plan, entries),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def summary(plan: Plan, found: Sequence[Effect]) -> str:
+    """Return a line per size on the figure's first arm, the primary outcome."""
+    arm = plan.figure.arms[0]
+    lines = []
+    for size in SIZES:
+        shown = [
+            e for e in found
+            if (e.arm, e.size, e.cell.setting) == (arm, size, plan.figure.setting)
+        ]  # fmt: skip
+        if shown:
+            values = [e.difference for e in shown]
+            seeds = sorted({len(e.seeds) for e in shown})
+            above = sum(e.low is not None and e.low > 0 for e in shown)
+            below = sum(e.high is not None and e.high < 0 for e in shown)
+            lines.append(
+                f"- **{size.capitalize()} structures:** `{arm}` minus `{plan.reference}` lies "
+                f"between {min(values):+.3f} and {max(values):+.3f}. Cells: {len(shown)}; seeds "
+                f"in each: {' or '.join(map(str, seeds))}; the whole interval is above 0 in "
+                f"{above}, below 0 in {below}."
+            )
+    return "\n".join(lines)
 
 
 def progress(plan: Plan, entries: Sequence[Entry]) -> str:
@@ -94,10 +125,12 @@ def effect_table(found: Sequence[Effect]) -> str:
 
 def base_table(plan: Plan, entries: Sequence[Entry]) -> str:
     """Return a row per base and size, from the runs of no steps."""
-    names = {run.name for run in plan.runs() if run.steps == 0}
+    prompts = {
+        run.name: plan.settings[run.setting].test_prompt for run in plan.runs() if run.steps == 0
+    }
     rows = []
     for entry in entries:
-        sets = dict.fromkeys(s.test_set for s in entry.scores) if entry.run in names else {}
+        sets = dict.fromkeys(s.test_set for s in entry.scores) if entry.run in prompts else {}
         for name in sets:
             for size in SIZES:
                 dice = [
@@ -106,8 +139,13 @@ def base_table(plan: Plan, entries: Sequence[Entry]) -> str:
                 ]  # fmt: skip
                 if dice:
                     means = [f"{value:.3f}" for value in np.mean(dice, 0)]
-                    rows.append([entry.regime, name, size, len(dice), means[0], means[-1]])
-    head = ["regime", "cases of", "size", "cases", "first click", f"click {clicks(entries)}"]
+                    last = means[-1] if means[1:] else ""
+                    rows.append(
+                        [entry.regime, name, size, len(dice), prompts[entry.run], means[0], last]
+                    )
+    head = [
+        "regime", "cases of", "size", "cases", "prompt", "first", f"after {clicks(entries)} clicks",
+    ]  # fmt: skip
     return _markdown(head, rows) if rows else f"{NOT_RUN}."
 
 

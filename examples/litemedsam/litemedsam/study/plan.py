@@ -49,26 +49,32 @@ class Setting:
     config : name of the model
     train : names of the data to train on
     test : names of the data to test on; none for a base
+    held_out : names of further data to test on, of the kind trained on: no part of an effect
     prompts : "click" or "box", in turn
+    test_prompt : "click", or "box": a single prediction
     clicks, test_clicks : of a training step and of a test
     steps, batch_size, learning_rate
     warm_up : share of the steps in which the learning rate rises; it then falls as a cosine to 5 %
-    frozen_stages : how many of the encoder's first stages, the largest maps, are not trained
+    start : name of the base that a base is trained on from; none: the encoder's ImageNet weights
     rehearsal : names of the data that an arm with rehearsal mixes in
+    unlabelled : names of the data, without their masks, of an arm with a consistency loss
     """
 
     config: str
     train: tuple[str, ...]
     test: tuple[str, ...] = ()
+    held_out: tuple[str, ...] = ()
     prompts: tuple[str, ...] = ("click",)
+    test_prompt: str = "click"
     clicks: int = 3
     test_clicks: int = 8
     steps: int = 200
     batch_size: int = 4
     learning_rate: float = 5e-4
     warm_up: float = 0.1
-    frozen_stages: int = 0
+    start: str = NO_BASE
     rehearsal: tuple[str, ...] = ()
+    unlabelled: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -81,6 +87,8 @@ class Arm:
     usual : flips, rotation, scale and gamma before it
     grain : side, in pixels of the canvas, over which noise is smoothed; 1: not at all
     rehearsal : share [0, 1] of each batch that comes from the setting's ``rehearsal``
+    consistency : mode of ``Augment`` for the strong view of the setting's ``unlabelled``; "": no
+        consistency loss
     """
 
     sas: str = "none"
@@ -91,6 +99,7 @@ class Arm:
     usual: bool = False
     grain: int = 1
     rehearsal: float = 0.0
+    consistency: str = ""
 
 
 @dataclass(frozen=True)
@@ -180,8 +189,15 @@ def _plan(path: Path, content: Mapping[str, Any]) -> Plan:
     )
     for kind, table in (("bases", plan.bases), ("settings", plan.settings)):
         for name, setting in table.items():
-            for data in (*setting.train, *setting.test, *setting.rehearsal):
+            for data in (
+                *setting.train,
+                *setting.test,
+                *setting.held_out,
+                *setting.rehearsal,
+                *setting.unlabelled,
+            ):
                 _must_be_in(data, plan.data, f"{kind}.{name}", "data")
+            _must_be_in(setting.start, {NO_BASE: None, **plan.bases}, f"{kind}.{name}", "bases")
     for regime, base in plan.regimes.items():
         _must_be_in(base, {NO_BASE: None, **plan.bases}, f"regimes.{regime}", "bases")
     _must_be_in(plan.reference, plan.arms, "reference", "arms")

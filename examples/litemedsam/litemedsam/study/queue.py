@@ -85,7 +85,7 @@ class Queue:
         with self.locked(run.name) as mine:
             if not mine:
                 return False
-            model = runs.start(self.plan, run, self.base_of(run))
+            model = runs.start(self.plan, run, self.base(self.plan.regimes[run.regime]))
             digest = runs.digest(model.state_dict())
             path = self.path(run, digest)
             if path.exists():
@@ -99,26 +99,27 @@ class Queue:
 
     def digest(self, run: Run) -> str:
         """Digest of what a run starts from."""
-        return runs.digest(runs.start(self.plan, run, self.base_of(run)).state_dict())
+        base = self.base(self.plan.regimes[run.regime])
+        return runs.digest(runs.start(self.plan, run, base).state_dict())
 
-    def base_of(self, run: Run) -> dict[str, dict[str, Tensor]]:
-        """The weights of a run's base by its name, made if they are not there; none: nothing."""
-        name = self.plan.regimes[run.regime]
+    def base(self, name: str) -> dict[str, Tensor] | None:
+        """Return a base's weights, made if they are not there; None: of no base."""
         if name == NO_BASE:
-            return {}
+            return None
         if name not in self.bases:
             path = self.out / "bases" / f"{name}.pt"
             with self.locked(f"base {name}", wait=True):
                 if not path.exists():
                     self.make_base(name, path)
             self.bases[name] = torch.load(path, map_location="cpu", weights_only=True)
-        return {name: self.bases[name]}
+        return self.bases[name]
 
     def make_base(self, name: str, path: Path) -> None:
         """Make a base's weights."""
+        before = self.base(self.plan.bases[name].start)
         began = time.monotonic()
         partial = path.with_suffix(".partial")
-        torch.save(runs.make_base(self.plan, name, self.root), partial)
+        torch.save(runs.make_base(self.plan, name, self.root, before), partial)
         os.replace(partial, path)
         self.say(f"{time.strftime('%H:%M:%S')} base {name}: {time.monotonic() - began:.0f} s")
 

@@ -17,7 +17,8 @@ from ..data.batches import Augment
 from ..evaluate import interact
 from ..model import CONFIGS, build
 from ..train import Prompted, Recipe, dice
-from .plan import NO_BASE, Arm, Plan, Run, Setting
+from .consistency import Consistency
+from .plan import Arm, Plan, Run, Setting
 from .samples import Samples, Stream, load
 
 TEST_BATCH = 16
@@ -36,20 +37,23 @@ class CaseScore:
     dice: tuple[float, ...]
 
 
-def make_base(plan: Plan, name: str, root: Path) -> dict[str, Tensor]:
-    """Train a base from the ImageNet encoder; its state dict."""
+def make_base(
+    plan: Plan, name: str, root: Path, before: Mapping[str, Tensor] | None
+) -> dict[str, Tensor]:
+    """Train a base, from the weights of the one before it if there is one; its state dict."""
     setting = plan.bases[name]
     model = new_model(setting, seed=0)
+    if before is not None:
+        model.load_state_dict(before)
     fit(model, setting, plan, root, Arm(usual=True), seed=0)
     return model.state_dict()
 
 
-def start(plan: Plan, run: Run, bases: Mapping[str, Mapping[str, Tensor]]) -> nn.Module:
-    """Return the model that a run starts from; ``bases`` holds the weights of its regime's base."""
+def start(plan: Plan, run: Run, base: Mapping[str, Tensor] | None) -> nn.Module:
+    """Return the model that a run starts from, with the weights of its base if it has one."""
     model = new_model(plan.settings[run.setting], run.seed)
-    base = plan.regimes[run.regime]
-    if base != NO_BASE:
-        model.load_state_dict(bases[base])
+    if base is not None:
+        model.load_state_dict(base)
     return model
 
 
@@ -61,7 +65,7 @@ def make_run(plan: Plan, run: Run, model: nn.Module, root: Path) -> list[CaseSco
         seed=run.seed, learning_rate=run.learning_rate, steps=run.steps,
     )  # fmt: skip
     scores = []
-    for name in setting.test:
+    for name in (*setting.test, *setting.held_out):
         samples = load(root, plan.data[name])
         scores += score_cases(model, name, samples, setting)
     return scores
@@ -97,10 +101,15 @@ def fit(
     dialogues = [
         Prompted(model, Recipe(clicks=setting.clicks, prompt=prompt)) for prompt in setting.prompts
     ]
-    if setting.frozen_stages:
-        model.image_encoder.freeze(setting.frozen_stages)
-    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.AdamW(trained, peak, weight_decay=Recipe.weight_decay)
+    consistency = None
+    if arm.consistency:
+        consistency = Consistency(
+            merged(root, plan, setting.unlabelled), arm, canvas=CONFIGS[setting.config].image_size,
+            batch_size=setting.batch_size, seed=seed,
+        )  # fmt: skip
+    optimizer = torch.optim.AdamW(
+        model.parameters(), peak, weight_decay=Recipe.weight_decay, fused=True
+    )
     generator = torch.Generator().manual_seed(seed)
     model.train()
     for step, (images, masks, _) in enumerate(islice(stream, steps)):
@@ -109,6 +118,10 @@ def fit(
         optimizer.zero_grad()
         loss, _ = dialogues[step % len(dialogues)](images, masks, generator)
         loss.backward()
+        guessed = consistency.batch(model, generator) if consistency else None
+        if guessed is not None:
+            loss, _ = dialogues[step % len(dialogues)](guessed.images, guessed.masks, generator)
+            loss.backward()
         optimizer.step()
     model.eval()
 
@@ -124,11 +137,13 @@ def rate(step: int, steps: int, warm_up: float) -> float:
 
 def merged(root: Path, plan: Plan, names: tuple[str, ...]) -> Samples:
     """Return the samples of several data, one after the other."""
+    if not names:
+        raise ValueError("an arm with rehearsal or consistency must have data for it, got none")
     return Samples.joined([load(root, plan.data[name]) for name in names])
 
 
 def score_cases(model: nn.Module, name: str, samples: Samples, setting: Setting) -> list[CaseScore]:
-    """Score every case after each click, each click at the deepest error."""
+    """Score every case after each click, each at the deepest error, or after its box."""
     augment = Augment("none", canvas=CONFIGS[setting.config].image_size)
     model.eval()
     scores = []
@@ -136,7 +151,9 @@ def score_cases(model: nn.Module, name: str, samples: Samples, setting: Setting)
         ids = range(first, min(first + TEST_BATCH, len(samples)))
         images, masks, _ = augment.collate([samples[k] for k in ids])
         masks = masks.bool()
-        steps = interact(model, images, masks, clicks=setting.test_clicks)
+        steps = interact(
+            model, images, masks, prompt=setting.test_prompt, clicks=setting.test_clicks
+        )
         values = torch.stack([dice(step.prediction[:, None].float(), masks) for step in steps], 1)
         for k, row in zip(ids, values.tolist(), strict=True):
             case = samples.cases[k]
