@@ -49,8 +49,9 @@ class CurrentDevice {
 
 // A block draws a sample, both as a small and as a large one. Whether it is large decides if it is
 // transformed, so the mask is counted where the two differ, and no others.
+// One block a multiprocessor is enough, and leaves the draws their registers.
 template <int kBytes>
-__global__ void __launch_bounds__(kPlanThreads)
+__global__ void __launch_bounds__(kPlanThreads, 1)
     plan(const __grid_constant__ LaunchParameters<kBytes> parameters) {
   __shared__ Sample drawn[2];
   __shared__ RoiArea area;
