@@ -2,6 +2,7 @@
 
     python benchmarks/ptx_instructions.py            # compare; fails where a count grew by > 2 %
     python benchmarks/ptx_instructions.py --record   # rewrite benchmarks/ptx_instructions.json
+    python benchmarks/ptx_instructions.py --estimate # print the record's times on an H100
 
 Needs nvcc and a C++ compiler: the tests' played GPU (docs/gpu-testing.md) counts by canvas pixel
 what the kernels do, and ptxas tells of registers, spills and shared memory. Counts are exact. They
@@ -141,10 +142,41 @@ def count_all() -> Record:
     )
 
 
+# An H100 SXM, by NVIDIA's data sheet: lanes that start an instruction in a cycle, its clock in Hz
+# at base and at boost, bytes a second of its memory, and the share of those that a copy reaches.
+LANES, CLOCKS, MEMORY, COPIED = 132 * 4 * 32, (1.6e9, 1.98e9), 3.35e12, 0.9
+
+
+def estimate(per_pixel: dict[str, dict[str, float]], pixels: int = 64 * 256 * 256) -> str:
+    """A Markdown table: microseconds to issue the instructions, and to copy the arrays."""
+    lines = [
+        "| call | instructions a pixel | lanes busy | issue, µs | copy, µs |",
+        "|---|---|---|---|---|",
+    ]
+    for name, counts in per_pixel.items():
+        _, dtype, channels, *_ = CALLS[name]
+        busy = counts["busy lanes, %"]
+        slow, fast = (
+            counts["instructions"] / (busy / 100) * pixels / (LANES * clock) * 1e6
+            for clock in CLOCKS
+        )
+        copied = 2 * (np.dtype(dtype).itemsize * channels + 1) * pixels
+        copy = copied / (MEMORY * COPIED) * 1e6
+        lines.append(
+            f"| {name} | {counts['instructions']:.1f} | {busy:.0f} % | {fast:.1f} to {slow:.1f} "
+            f"| {copy:.1f} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0].removeprefix("One job: "))
     parser.add_argument("--record", action="store_true", help="rewrite the record")
+    parser.add_argument("--estimate", action="store_true", help="print the record's times")
     options = parser.parse_args()
+    if options.estimate:
+        print(estimate(json.loads(RECORD.read_text())["per_pixel"]))
+        return 0
     now = count_all()
     if options.record:
         RECORD.write_text(json.dumps(asdict(now), indent=1) + "\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ptx_instructions
 import pytest
-from ptx_instructions import CALLS, RECORD, counted, grown
+from ptx_instructions import CALLS, RECORD, counted, estimate, grown
 
 from played_module import missing
 
@@ -33,6 +33,14 @@ def test_the_record_holds_every_call_and_no_spills() -> None:
     assert list(record.per_pixel) == list(CALLS)
     assert all(kernel["bytes spilled"] == 0 for kernel in record.kernels.values())
     assert all(call["stores of a byte"] == 0 for call in record.per_pixel.values())
+
+
+def test_the_estimate_divides_by_the_lanes_and_by_the_memory() -> None:
+    """50 lane cycles a pixel on 16,896 lanes; 4 bytes a pixel at 3.015e12 bytes a second."""
+    counts = {"whole SAS, uint8": {"instructions": 40.0, "busy lanes, %": 80.0}}
+    assert estimate(counts, pixels=10**6).splitlines()[2:] == [
+        "| whole SAS, uint8 | 40.0 | 80 % | 1.5 to 1.8 | 1.3 |"
+    ]
 
 
 @pytest.mark.skipif(bool(missing()), reason=str(missing()))

@@ -8,54 +8,75 @@
 namespace sasaug {
 inline namespace SASAUG_VARIANT {
 
-// How a tile's values leave: interleaved channels side by side, others a plane each.
-struct Planes {
-  int32_t count, row_bytes;
+// What rows are written from: black, or memory that has rows of its own.
+struct Black {
+  uint32_t word;
+
+  __device__ void move(int64_t, int32_t) {}
+  template <class Unit>
+  __device__ Unit get(int64_t, int32_t u) const {
+    return piece_of<Unit>(word, u);
+  }
+};
+struct From {
+  const char* at;
+  int64_t y;
+
+  __device__ void move(int64_t rows, int32_t bytes) { at += rows * y + bytes; }
+  template <class Unit>
+  __device__ Unit get(int64_t rows, int32_t) const {
+    return *reinterpret_cast<const Unit*>(at + rows * y);
+  }
 };
 
-__device__ inline Planes planes_of(const Batch& b, const Tile& t) {
-  const bool together = t.stage.c == 1 || b.c == 1;
-  return {together ? 1 : b.c, t.columns * t.stage.x * pixel_bytes(b.out_type)};
+// A thread writes every so many rows of a column of units, two loads under way at once.
+template <class Unit, class Origin>
+__device__ void write_plane(const Rows& r, char* plane, const Origin& origin) {
+  const int32_t thread = static_cast<int32_t>(threadIdx.x), lanes = 1 << r.lanes;
+  const int32_t first = thread >> r.lanes, step = kTileThreads >> r.lanes;
+  const int64_t down = step * r.y;
+  SASAUG_ROLLED
+  for (int32_t u = thread & (lanes - 1); u < r.units; u += lanes) {
+    const int32_t offset = u * static_cast<int32_t>(sizeof(Unit));
+    char* to = plane + first * r.y + offset;
+    Origin from = origin;
+    from.move(first, offset);
+    SASAUG_ROLLED
+    for (int32_t row = first; row < r.rows; row += 2 * step) {
+      const bool second = row + step < r.rows;
+      const Unit v = from.template get<Unit>(0, u);
+      Unit w{};
+      if (second) w = from.template get<Unit>(step, u);
+      *reinterpret_cast<Unit*>(to) = v;
+      if (second) *reinterpret_cast<Unit*>(to + down) = w;
+      to += 2 * down;
+      from.move(2 * step, 0);
+    }
+  }
+}
+
+// Calls origin(plane) for where each plane comes from.
+template <class F>
+__device__ void write_rows(const Rows& r, F origin) {
+  with_unit(r.unit, [&](auto unit) {
+    SASAUG_ROLLED
+    for (int32_t plane = 0; plane < r.planes; ++plane) {
+      write_plane<decltype(unit)>(r, r.to + plane * r.plane, origin(plane));
+    }
+  });
 }
 
 // A tile without gaps, wholly black or a copy from a window of the thumbnail's size.
-__device__ inline void fill_plain(const Batch& b, const Tile& t) {
-  const bool black = t.left == t.right;
+__device__ inline void fill_plain(const Tile& t) {
+  if (t.left == t.right) {
+    write_rows(t.image_rows, [&](int32_t) { return Black{t.black}; });
+    if (t.masks) write_rows(t.mask_rows, [&](int32_t) { return Black{0}; });
+    return;
+  }
   const Source& q = t.source;
-  const Planes planes = planes_of(b, t);
-  with_unit(t.image_unit, [&](auto unit) {
-    using Unit = decltype(unit);
-    const int32_t units = planes.row_bytes / static_cast<int32_t>(sizeof(Unit));
-    const char* image = copied_from(t, q.image, q.image_y, q.image_x);
-    SASAUG_ROLLED
-    for (int32_t channel = 0; channel < planes.count; ++channel) {
-      char* to = t.images + channel * b.image_c;
-      const char* from = image + channel * q.image_c;
-      if (black) {
-        write_rows<kTileThreads, Unit>(to, b.image_y, t.rows, units, [&](int32_t, int32_t u) {
-          return piece_of<Unit>(t.black, u);
-        });
-      } else {
-        write_rows<kTileThreads, Unit>(to, b.image_y, t.rows, units, [&](int32_t row, int32_t u) {
-          return reinterpret_cast<const Unit*>(from + row * q.image_y)[u];
-        });
-      }
-    }
-  });
-  if (!t.masks) return;
-  with_unit(t.mask_unit, [&](auto unit) {
-    using Unit = decltype(unit);
-    const int32_t units = t.columns * b.mask_bytes / static_cast<int32_t>(sizeof(Unit));
-    const char* mask = copied_from(t, q.mask, q.mask_y, q.mask_x);
-    if (black) {
-      write_rows<kTileThreads, Unit>(t.masks, b.mask_y, t.rows, units,
-                                     [&](int32_t, int32_t) { return Unit{}; });
-    } else {
-      write_rows<kTileThreads, Unit>(t.masks, b.mask_y, t.rows, units, [&](int32_t row, int32_t u) {
-        return reinterpret_cast<const Unit*>(mask + row * q.mask_y)[u];
-      });
-    }
-  });
+  write_rows(t.image_rows,
+             [&](int32_t plane) { return From{t.image_beneath + plane * q.image_c, q.image_y}; });
+  if (t.masks) write_rows(t.mask_rows, [&](int32_t) { return From{t.mask_beneath, q.mask_y}; });
 }
 
 // A value at a time, to a canvas of any strides.
@@ -67,7 +88,7 @@ __device__ inline void scatter(const Batch& b, const Tile& t, const Values& valu
                        0;
   with_label(size, [&](auto tag) {
     using Bits = decltype(tag);
-    each_strip(b, t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
+    each_strip(t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
       SASAUG_ROLLED
       for (int32_t i = 0; i < kStrip * kStrip; ++i) {
         const int32_t x = column + i % kStrip, y = row + i / kStrip;
@@ -83,18 +104,8 @@ __device__ inline void scatter(const Batch& b, const Tile& t, const Values& valu
 __device__ inline void write_canvas(const Batch& b, const Tile& t, const Values& values) {
   if (!t.gapless) return scatter(b, t, values);
   const int32_t size = pixel_bytes(b.out_type);
-  const Planes planes = planes_of(b, t);
-  with_unit(t.image_unit, [&](auto unit) {
-    using Unit = decltype(unit);
-    SASAUG_ROLLED
-    for (int32_t channel = 0; channel < planes.count; ++channel) {
-      const char* from = values.bytes + channel * t.stage.c * size;
-      write_rows<kTileThreads, Unit>(
-          t.images + channel * b.image_c, b.image_y, t.rows,
-          planes.row_bytes / static_cast<int32_t>(sizeof(Unit)), [&](int32_t row, int32_t u) {
-            return reinterpret_cast<const Unit*>(from + row * t.stage.y * size)[u];
-          });
-    }
+  write_rows(t.image_rows, [&](int32_t plane) {
+    return From{values.bytes + plane * t.stage.c * size, t.stage.y * size};
   });
 }
 

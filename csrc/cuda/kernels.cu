@@ -49,8 +49,9 @@ class CurrentDevice {
 
 // A block draws a sample, both as a small and as a large one. Whether it is large decides if it is
 // transformed, so the mask is counted where the two differ, and no others.
+// One block a multiprocessor is enough, and leaves the draws their registers.
 template <int kBytes>
-__global__ void __launch_bounds__(kPlanThreads)
+__global__ void __launch_bounds__(kPlanThreads, 1)
     plan(const __grid_constant__ LaunchParameters<kBytes> parameters) {
   __shared__ Sample drawn[2];
   __shared__ RoiArea area;
@@ -88,18 +89,19 @@ __global__ void __launch_bounds__(kTileThreads, 4)
   __shared__ NoisyColumns noisy;
   __shared__ Values values;
   const Batch& b = parameters.batch;
-  const int64_t tiles = tile_count(b);
-  for (int64_t number = blockIdx.x; number < tiles; number += gridDim.x) {
+  int64_t number = blockIdx.x;  // there are no more blocks than tiles
+  do {
     if (threadIdx.x == 0) {
       const TilePlace at = tile_place(b, number);
       tile = make_tile(b, at, source_of(parameters, at.s), sample_of(parameters, at.s));
+      tile.more = number + gridDim.x < tile_count(b);
       noisy.count = 0;
     }
     __syncthreads();
     if (tile.plain) {
-      fill_plain(b, tile);
+      fill_plain(tile);
     } else {
-      if (tile.left < tile.right) fill_tables(tile, tables);
+      fill_tables(tile, tables);
       __syncthreads();
       fill_labels(b, tile, tables, noisy);
       stage_thumbnail(b, tile, tables, values);
@@ -110,8 +112,11 @@ __global__ void __launch_bounds__(kTileThreads, 4)
       }
       write_canvas(b, tile, values);
     }
+    number += gridDim.x;
+    const bool more = tile.more;
     __syncthreads();
-  }
+    if (!more) return;
+  } while (true);
 }
 
 unsigned blocks(int64_t wanted) {

@@ -29,14 +29,17 @@ __device__ void read_labels(const Tile& t, const Tables& tables, int32_t column,
     return;
   }
   const bool aligned = t.masks_aligned;
+  const auto x = four_of(tables.x.mask, column);
 #pragma unroll
   for (int32_t r = 0; r < kStrip; ++r) {
-    const char* from = t.source.mask + tables.y.mask[row + r];
+    const char* from = opaque(t.source.mask + tables.y.mask[row + r]);
 #pragma unroll
-    for (int32_t c = 0; c < kStrip; ++c) {
-      label[r][c] = load<Label>(from + tables.x.mask[column + c], aligned);
-      if (inside != kWholeStrip && (inside >> (4 * r + c) & 1) == 0) label[r][c] = 0;
-    }
+    for (int32_t c = 0; c < kStrip; ++c) label[r][c] = load<Label>(from + x.of[c], aligned);
+  }
+  if (inside == kWholeStrip) return;
+#pragma unroll
+  for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+    if ((inside >> i & 1) == 0) label[i / kStrip][i % kStrip] = 0;
   }
 }
 
@@ -104,8 +107,8 @@ __device__ inline void fill_labels(const Batch& b, const Tile& t, const Tables& 
   if (!t.masks && t.p.noise < 0) return;
   with_label(b.mask_bytes, [&](auto tag) {
     using Label = decltype(tag);
-    each_strip(b, t, 1, [&](int32_t column, int32_t row, int32_t) {
-      const uint32_t inside = covered(t, column, row);
+    each_strip(t, 1, [&](int32_t column, int32_t row, int32_t) {
+      const uint32_t inside = covered(tables, column, row);
       Label label[kStrip][kStrip] = {};
       if (inside) read_labels(t, tables, column, row, inside, label);
       if (t.masks) write_labels(b, t, column, row, label);

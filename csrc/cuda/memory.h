@@ -25,6 +25,20 @@ struct alignas(sizeof(T) < 4 ? 4 * sizeof(T) : 16) Four {
   T of[4];
 };
 
+// Of an array in shared memory whose first element is aligned to 16 bytes.
+template <class T>
+__device__ Four<T> four_of(const T* from, int32_t first) {
+  return *reinterpret_cast<const Four<T>*>(from + first);
+}
+
+// An address that the compiler takes as it is: it would add up its parts once more for each use.
+__device__ inline const char* opaque(const char* address) {
+#ifdef __CUDA_ARCH__
+  asm("" : "+l"(address));
+#endif
+  return address;
+}
+
 __device__ inline uint64_t bits_of(const void* address) {
   return reinterpret_cast<uint64_t>(address);
 }
@@ -67,28 +81,6 @@ __device__ Unit piece_of(uint32_t word, int32_t u) {
 template <>
 __device__ inline Bytes16 piece_of<Bytes16>(uint32_t word, int32_t) {
   return Bytes16{{word, word, word, word}};
-}
-
-// Writes `rows` rows of `units`: from(row, u) is the u-th unit of a row. A power of two of lanes
-// share a row, so that short rows keep them busy too; two loads are under way at once.
-template <int32_t kThreads, class Unit, class From>
-__device__ void write_rows(char* to, int64_t to_y, int32_t rows, int32_t units, From from) {
-  const int32_t thread = static_cast<int32_t>(threadIdx.x);
-  const int32_t log2 = units > kThreads / 2 ? 31 - __clz(kThreads) : 32 - __clz(units - 1);
-  const int32_t lanes = 1 << log2, step = kThreads >> log2;
-  SASAUG_ROLLED
-  for (int32_t u = thread & (lanes - 1); u < units; u += lanes) {
-    SASAUG_ROLLED
-    for (int32_t row = thread >> log2; row < rows; row += 2 * step) {
-      const bool second = row + step < rows;
-      const Unit v = from(row, u);
-      Unit w{};
-      if (second) w = from(row + step, u);
-      char* at = to + row * to_y;
-      reinterpret_cast<Unit*>(at)[u] = v;
-      if (second) reinterpret_cast<Unit*>(at + step * to_y)[u] = w;
-    }
-  }
 }
 
 // Calls f with an unsigned integer of `bytes`, or with Bytes16.

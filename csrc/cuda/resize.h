@@ -38,22 +38,23 @@ __device__ void put_strip(const Tile& t, int32_t place, uint32_t inside, T (&v)[
       if ((inside >> i & 1) == 0) v[i / kStrip][i % kStrip] = black;
     }
   }
+  if (t.stage.x == 1) {
 #pragma unroll
-  for (int32_t r = 0; r < kStrip; ++r) {
-    if (t.stage.x == 1) {
+    for (int32_t r = 0; r < kStrip; ++r) {
       Four<T> four;
 #pragma unroll
       for (int32_t c = 0; c < kStrip; ++c) four.of[c] = v[r][c];
       *reinterpret_cast<Four<T>*>(to + r * t.stage.y) = four;
-    } else {
-#pragma unroll
-      for (int32_t c = 0; c < kStrip; ++c) to[r * t.stage.y + c * t.stage.x] = v[r][c];
     }
+    return;
+  }
+#pragma unroll
+  for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+    to[i / kStrip * t.stage.y + i % kStrip * t.stage.x] = v[i / kStrip][i % kStrip];
   }
 }
 
-// ---- one strip
-// -----------------------------------------------------------------------------------
+// ---- one strip ---------------------------------------------------------------------------------
 
 // As they are, to the last bit of a NaN.
 template <class Bits>
@@ -86,20 +87,24 @@ __device__ float between(float a, float b, float weight) {
 }
 
 // What most samples ask for, its loads free of branches: all can be under way at once.
-template <class In>
+template <class In, bool kPairs>
 __device__ void bilinear_strip(const Tables& tables, const char* from, int32_t column, int32_t row,
                                float (&v)[kStrip][kStrip]) {
   auto value = [](const char* at) { return Pixel<In>::load(*reinterpret_cast<const In*>(at)); };
+  const auto first = four_of(tables.x.first, column), second = four_of(tables.x.second, column);
+  const auto across = four_of(tables.x.weight, column);
 #pragma unroll
   for (int32_t r = 0; r < kStrip; ++r) {
-    const char *upper = from + tables.y.first[row + r], *lower = from + tables.y.second[row + r];
+    const char* upper = opaque(from + tables.y.first[row + r]);
+    const char* lower = opaque(from + tables.y.second[row + r]);
     const float down = tables.y.weight[row + r];
 #pragma unroll
     for (int32_t c = 0; c < kStrip; ++c) {
-      const int64_t left = tables.x.first[column + c], right = tables.x.second[column + c];
-      v[r][c] = between<In>(between<In>(value(upper + left), value(lower + left), down),
-                            between<In>(value(upper + right), value(lower + right), down),
-                            tables.x.weight[column + c]);
+      const char *a = upper + first.of[c], *b = lower + first.of[c];
+      const char* a_right = kPairs ? a + sizeof(In) : upper + second.of[c];
+      const char* b_right = kPairs ? b + sizeof(In) : lower + second.of[c];
+      v[r][c] = between<In>(between<In>(value(a), value(b), down),
+                            between<In>(value(a_right), value(b_right), down), across.of[c]);
     }
   }
 }
@@ -162,8 +167,8 @@ class Filter {
 __device__ inline void stage_copy(const Batch& b, const Tile& t, const Tables& tables,
                                   Values& values) {
   with_label(pixel_bytes(b.out_type), [&](auto tag) {
-    each_strip(b, t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
-      const uint32_t inside = covered(t, column, row);
+    each_strip(t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
+      const uint32_t inside = covered(tables, column, row);
       const char* from = t.source.image + channel * t.source.image_c;
       decltype(tag) v[kStrip][kStrip] = {};
       if (inside) copy_strip(t, tables, from, column, row, inside, v);
@@ -176,22 +181,30 @@ __device__ inline void stage_copy(const Batch& b, const Tile& t, const Tables& t
 __device__ inline void stage_bilinear(const Batch& b, const Tile& t, const Tables& tables,
                                       Values& values) {
   const bool rescaled = b.in_type != b.out_type;  // or both ranges are one
-  each_strip(b, t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
-    const uint32_t inside = covered(t, column, row);
+  each_strip(t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
+    const uint32_t inside = covered(tables, column, row);
     const char* from = t.source.image + channel * t.source.image_c;
     float x[kStrip][kStrip] = {};
     if (inside) {
-      with_pixel(b.in_type,
-                 [&](auto in) { bilinear_strip<decltype(in)>(tables, from, column, row, x); });
+      with_pixel(b.in_type, [&](auto in) {
+        using In = decltype(in);
+        if (t.pairs) return bilinear_strip<In, true>(tables, from, column, row, x);
+        bilinear_strip<In, false>(tables, from, column, row, x);
+      });
+    }
+    if (rescaled) {
+#pragma unroll
+      for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+        float& one = x[i / kStrip][i % kStrip];
+        one = rescale(one, b.in_range, b.out_range);
+      }
     }
     with_pixel(b.out_type, [&](auto out) {
       using Out = decltype(out);
       Out v[kStrip][kStrip];
 #pragma unroll
       for (int32_t i = 0; i < kStrip * kStrip; ++i) {
-        float& one = x[i / kStrip][i % kStrip];
-        if (rescaled) one = rescale(one, b.in_range, b.out_range);
-        v[i / kStrip][i % kStrip] = Pixel<Out>::store(one);
+        v[i / kStrip][i % kStrip] = Pixel<Out>::store(x[i / kStrip][i % kStrip]);
       }
       put_strip(t, place_of(t, column, row, channel), inside, v, values);
     });
@@ -202,8 +215,8 @@ __device__ inline void stage_bilinear(const Batch& b, const Tile& t, const Table
 __device__ inline void stage_filtered(const Batch& b, const Tile& t, const Tables& tables,
                                       Values& values) {
   const Filter filter(b, t, tables);
-  each_strip(b, t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
-    const uint32_t inside = covered(t, column, row);
+  each_strip(t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
+    const uint32_t inside = covered(tables, column, row);
     const char* from = t.source.image + channel * t.source.image_c;
     with_pixel(b.out_type, [&](auto out) {
       using Out = decltype(out);

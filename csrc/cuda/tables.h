@@ -22,6 +22,8 @@ struct Tables {
   Axis<kRowValues> x;
   Axis<kTileRows> y;
   float triangle_y[kTileRows][kTableTaps];
+  // which pixels of a strip the thumbnail covers, a bit for each: the product of both
+  uint32_t across[kRowValues / kStrip], down[kTileRows / kStrip];
 };
 
 inline namespace SASAUG_VARIANT {
@@ -67,7 +69,34 @@ __device__ float tap_weight(const Axis<kSize>& axis, int32_t k, int32_t tap, int
   return static_cast<float>(weight) / axis.weight[k];
 }
 
+// Of the four from `at` on, those of low .. high - 1, a bit for each.
+__device__ inline uint32_t bits_within(int32_t at, int32_t low, int32_t high) {
+  auto ones = [](int32_t count) {
+    return (1u << (count < 0 ? 0 : (count < kStrip ? count : kStrip))) - 1;
+  };
+  return ones(high - at) & ~ones(low - at);
+}
+
+// A bit for each pixel of a strip that the thumbnail covers, row by row.
+__device__ inline uint32_t covered(const Tables& tables, int32_t column, int32_t row) {
+  return tables.across[column / kStrip] * tables.down[row / kStrip];
+}
+
+__device__ inline void fill_covered(const Tile& t, Tables& tables) {
+  const int32_t k = static_cast<int32_t>(threadIdx.x);
+  if (k < kRowValues / kStrip) {
+    tables.across[k] = bits_within(k * kStrip, t.left, t.right);
+  } else if (k < (kRowValues + kTileRows) / kStrip) {
+    const uint32_t rows = bits_within((k - kRowValues / kStrip) * kStrip, t.top, t.bottom);
+    // from a bit to every fourth one
+    tables.down[k - kRowValues / kStrip] =
+        (rows & 1) | (rows & 2) << 3 | (rows & 4) << 6 | (rows & 8) << 9;
+  }
+}
+
 __device__ inline void fill_tables(const Tile& t, Tables& tables) {
+  fill_covered(t, tables);
+  if (t.left == t.right) return;
   const Rectangle &from = t.p.window, &to = t.p.thumbnail;
   const Scale across{from.width, to.width, t.antialias_x, t.source.image_x, t.source.mask_x};
   const Scale down{from.height, to.height, t.antialias_y, t.source.image_y, t.source.mask_y};

@@ -31,22 +31,35 @@ struct Stage {
   int32_t y, x, c;
 };
 
+// A tile's rows without gaps, as they are written: in units of `unit` bytes.
+struct Rows {
+  char* to;
+  int64_t y, plane;
+  int32_t unit, units, rows, planes;
+  int32_t lanes;  // log2: a power of two of threads share a row, so that short rows keep them busy
+};
+
 // A tile: some columns and rows of a sample's canvas, or what is left of them at its edges. Kept
 // once for all its threads, which have few registers.
 struct Tile {
   Source source;  // its addresses those of the window's first pixel
   Sample p;
-  char *images, *masks;  // those of the tile's first pixel
+  char *images, *masks;                      // those of the tile's first pixel
+  const char *image_beneath, *mask_beneath;  // the window's, where nothing is resized
   int32_t y0, x0, rows, columns;
   int32_t left, right, top, bottom;  // the thumbnail's part of the tile; empty: left == right
   Stage stage;
   uint32_t black;  // a black value's bits, repeated in all four bytes
   bool copied, antialias_x, antialias_y;
+  // The bilinear pair of every column is two neighbouring values: rows shrink, and lie gapless.
+  bool pairs;
   bool source_aligned, masks_aligned;
   bool gapless;  // the canvas's rows are written in units
   bool plain;    // wholly black or wholly a copy, in rows without gaps
+  bool more;     // this is not the block's last tile
   bool four_values, four_labels, four_labels_out;  // four neighbours in one access
-  int32_t image_unit, mask_unit;                   // bytes of an access to a row
+  int32_t across;                                  // log2 of the strips in a row
+  Rows image_rows, mask_rows;
 };
 
 struct TilePlace {
@@ -67,9 +80,12 @@ __device__ inline uint32_t repeated_black(const Batch& b) {
   return size == 1 ? bits * 0x01010101u : (size == 2 ? bits * 0x00010001u : bits);
 }
 
-// Where the thumbnail's pixel under the tile's first one lies in a window of the same size.
-__device__ inline const char* copied_from(const Tile& t, const char* window, int64_t y, int64_t x) {
-  return window + (t.y0 - t.p.thumbnail.y) * y + (t.x0 - t.p.thumbnail.x) * x;
+__device__ inline Rows make_rows(char* to, int64_t y, int64_t plane, int32_t planes, int32_t bytes,
+                                 int32_t rows, uint64_t alignment) {
+  const int32_t unit = common_unit(alignment | static_cast<uint64_t>(bytes));
+  const int32_t units = bytes / unit;
+  const int32_t lanes = units > kTileThreads / 2 ? 31 - __clz(kTileThreads) : 32 - __clz(units - 1);
+  return {to, y, plane, unit, units, rows, planes, lanes};
 }
 
 // What decides how memory is accessed.
@@ -84,15 +100,17 @@ __device__ inline void find_accesses(const Batch& b, Tile& t, bool same_size) {
                       (b.c > 1 ? bits_of(q.image_c) : 0)) %
                          in ==
                      0;
+  t.pairs = t.p.window.width > t.p.thumbnail.width && q.image_x == in;
   t.masks_aligned = (bits_of(q.mask) | bits_of(q.mask_y) | bits_of(q.mask_x)) % label == 0;
 
-  const char* image = copied_from(t, q.image, q.image_y, q.image_x);
-  const char* mask = copied_from(t, q.mask, q.mask_y, q.mask_x);
+  const int32_t y = t.y0 - t.p.thumbnail.y, x = t.x0 - t.p.thumbnail.x;
+  t.image_beneath = q.image + y * q.image_y + x * q.image_x;
+  t.mask_beneath = q.mask + y * q.mask_y + x * q.mask_x;
   const bool gapless_source = interleaved ? q.image_c == in && q.image_x == b.c * in  //
                                           : q.image_x == in;
-  const uint64_t image_bits =
-      bits_of(image) | bits_of(q.image_y) | (b.c > 1 && !interleaved ? bits_of(q.image_c) : 0);
-  const uint64_t mask_bits = bits_of(mask) | bits_of(q.mask_y);
+  const uint64_t image_bits = bits_of(t.image_beneath) | bits_of(q.image_y) |
+                              (b.c > 1 && !interleaved ? bits_of(q.image_c) : 0);
+  const uint64_t mask_bits = bits_of(t.mask_beneath) | bits_of(q.mask_y);
   auto width = [](int64_t size) { return bits_of(size < 4 ? 4 * size : 16); };
   t.four_values = !interleaved && q.image_x == in && image_bits % width(in) == 0;
   t.four_labels = same_size && q.mask_x == label && mask_bits % width(label) == 0;
@@ -103,10 +121,14 @@ __device__ inline void find_accesses(const Batch& b, Tile& t, bool same_size) {
   const bool whole = t.right - t.left == t.columns && t.bottom - t.top == t.rows;
   const bool copy = whole && t.copied && t.p.noise < 0 && gapless_source && q.mask_x == label;
   t.plain = (black || copy) && t.gapless && (!t.masks || b.mask_x == label);
-  const uint64_t to = bits_of(t.images) | bits_of(b.image_y) | bits_of(t.columns * b.image_x) |
-                      (interleaved || b.c == 1 ? 0 : bits_of(b.image_c));
-  t.image_unit = common_unit(to | (t.plain && copy ? image_bits : 0));
-  t.mask_unit = common_unit(out_bits | bits_of(t.columns * label) | (copy ? mask_bits : 0));
+  const bool together = interleaved || b.c == 1;
+  const uint64_t image_to =
+      bits_of(t.images) | bits_of(b.image_y) | (together ? 0 : bits_of(b.image_c));
+  t.image_rows = make_rows(t.images, b.image_y, b.image_c, together ? 1 : b.c,
+                           t.columns * t.stage.x * static_cast<int32_t>(out), t.rows,
+                           image_to | (t.plain && copy ? image_bits : 0));
+  t.mask_rows = make_rows(t.masks, b.mask_y, 0, 1, t.columns * b.mask_bytes, t.rows,
+                          out_bits | (copy ? mask_bits : 0));
 }
 
 __device__ inline Tile make_tile(const Batch& b, TilePlace at, const Source& source,
@@ -118,6 +140,7 @@ __device__ inline Tile make_tile(const Batch& b, TilePlace at, const Source& sou
   t.x0 = at.x0;
   t.rows = b.h - at.y0 < kTileRows ? b.h - at.y0 : kTileRows;
   t.columns = b.w - at.x0 < tile_columns(b) ? b.w - at.x0 : tile_columns(b);
+  t.across = 31 - __clz(tile_columns(b) / kStrip);
   t.images = b.images + at.s * b.image_n + at.y0 * b.image_y + at.x0 * b.image_x;
   t.masks = b.masks ? b.masks + at.s * b.mask_n + at.y0 * b.mask_y + at.x0 * b.mask_x : nullptr;
   const Rectangle &window = p.window, &thumbnail = p.thumbnail;
@@ -140,25 +163,13 @@ __device__ inline Tile make_tile(const Batch& b, TilePlace at, const Source& sou
   return t;
 }
 
-// A bit for each pixel of a strip that the thumbnail covers.
-__device__ inline uint32_t covered(const Tile& t, int32_t column, int32_t row) {
-  auto below = [](int32_t end) {  // of four, those before `end`
-    return end < 0 ? 0 : (end < kStrip ? end : kStrip);
-  };
-  auto ones = [](int32_t count) { return (1u << count) - 1; };
-  const uint32_t columns = ones(below(t.right - column)) & ~ones(below(t.left - column));
-  const uint32_t rows = ones(4 * below(t.bottom - row)) & ~ones(4 * below(t.top - row));
-  return columns * (rows & 0x1111u);
-}
-
 // Calls work(column, row, k) for the thread's strips, `times` in all for each: k = 0, 1 ...
 template <class F>
-__device__ void each_strip(const Batch& b, const Tile& t, int32_t times, F work) {
-  const int32_t columns = tile_columns(b);                            // a power of two
-  const int32_t log2 = 31 - __clz(columns / kStrip), all = 3 + log2;  // of 8 bands
+__device__ void each_strip(const Tile& t, int32_t times, F work) {
+  const int32_t across = t.across, all = 3 + across;  // of 8 bands
   SASAUG_ROLLED
   for (int32_t i = threadIdx.x; i < times << all; i += kTileThreads) {
-    const int32_t column = (i & (columns / kStrip - 1)) * kStrip, row = (i >> log2 & 7) * kStrip;
+    const int32_t column = (i & ((1 << across) - 1)) * kStrip, row = (i >> across & 7) * kStrip;
     if (column < t.columns && row < t.rows) work(column, row, i >> all);
   }
 }
