@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any
@@ -19,6 +20,7 @@ import sasaug
 
 WHOLE = sasaug.SAS(p=1.0, apply_to="all")
 NOTHING = sasaug.SAS(p=0.0)
+CLIP = sasaug.SAS(p=1.0, apply_to="all", frames=True)
 
 
 @cache
@@ -42,6 +44,18 @@ def copy_into(batch: Job) -> Any:
 def ours(batch: Job, settings: sasaug.SAS = WHOLE, threads: int = 1, into: bool = False) -> Any:
     out = given(*batch.images.shape[:2], str(batch.images.dtype)) if into else None
     return settings(batch.images, batch.masks, seed=SEED, num_threads=threads, out=out)
+
+
+def ours_as_clip(batch: Job) -> Any:
+    """The batch as one clip: one draw for all of its images."""
+    return CLIP(batch.images, batch.masks, seed=SEED, num_threads=1)
+
+
+def ours_under_the_draw(batch: Job) -> Any:
+    """The batch as images that all get what the clip gets."""
+    plan = CLIP.plan(batch.masks, seed=SEED, num_threads=1)
+    plan = dataclasses.replace(plan[[0] * len(batch.images)], frames=False)
+    return sasaug.apply(plan, batch.images, batch.masks, num_threads=1)
 
 
 def ours_as_function(batch: Job) -> Any:
@@ -91,6 +105,14 @@ CASES: dict[str, tuple[int, int, str, dict[str, Any]]] = {
     ),
     "one image of 256 x 256, uint8": (1, 256, "uint8", {**COPY, **CALLS}),
     "one image of 16 x 16, uint8": (1, 16, "uint8", {**COPY, **CALLS}),
+    "a clip of 64 frames, uint8": (
+        64, 256, "uint8",
+        {
+            **COPY,
+            "sasaug, one clip": (ours_as_clip, "`frames=True`"),
+            "sasaug, images": (ours_under_the_draw, "the clip's draw for every image"),
+        },
+    ),
     "threads, whole SAS, uint8": (
         64, 256, "uint8",
         {
@@ -121,6 +143,12 @@ def test_calls(timed: Any, quick: bool, case: str, turn: int, contender: str) ->
 def see(batch: Job, case: str, contender: str, x: Any, y: Any) -> None:
     if "pass-through" in case:
         assert np.array_equal(x, batch.images) and np.array_equal(y, batch.masks)
+    elif "one clip" in contender:
+        expected = CLIP(batch.images, batch.masks, seed=SEED)
+        assert np.array_equal(x, expected[0]) and np.array_equal(y, expected[1])
+    elif "sasaug, images" in contender:
+        clip = ours_as_clip(batch)
+        assert np.array_equal(x[0], clip[0][0]) and np.array_equal(y, clip[1])
     elif "sasaug" in contender:
         expected = WHOLE(batch.images, batch.masks, seed=SEED)
         assert np.array_equal(x, expected[0]) and np.array_equal(y, expected[1])

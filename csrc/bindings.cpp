@@ -145,6 +145,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_not_used()) {
   m.attr("POSITIONS") = numbers(kPositions);
   m.attr("MAX_LABELS") = kMaxLabels;
   m.attr("MAX_CHANNELS") = kMaxChannels;
+  m.attr("MAX_FRAMES") = kMaxFrames;
   m.attr("MAX_NOISES") = kMaxNoises;
   // the records
   m.attr("SAMPLE") = dtype_of<Sample>();  // a plan is an array of these

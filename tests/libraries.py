@@ -314,10 +314,14 @@ class Face:
         got = list(result) if isinstance(result, tuple) else [result]
         types = [options.get("dtype") or first(images).dtype, first(masks).dtype]
         for array, dtype, arrays in zip(got, types, given, strict=False):
-            assert library.kind(array) == library.returned(first(arrays))
-            assert library.dtype(array) == str(dtype)
+            assert library.kind(first(array)) == library.returned(first(arrays))
+            assert library.dtype(first(array)) == str(dtype)
         if out is None:
-            back = [library.back(array) for array in got]
+            back = [
+                [library.back(one) for one in array] if isinstance(array, list)  # of its lengths
+                else library.back(array)
+                for array in got
+            ]  # fmt: skip
             if library.copies:
                 for arrays, before in zip(given, (images, masks), strict=True):
                     assert library.back(first(arrays)).tobytes() == first(before).tobytes()

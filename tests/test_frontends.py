@@ -377,8 +377,10 @@ def test_a_library_whose_import_failed_is_none():
 
 @pytest.mark.skipif(sasaug.cuda_available(), reason="there is a GPU")
 def test_a_cuda_call_without_a_gpu_is_one_clear_error():
-    source = _records.Source(h=8, w=8)
-    batch = _records.Batch(n=1, h=8, w=8, c=1, sources=ctypes.addressof(source), stacked=True)
+    source = _records.Source(h=8, w=8, frames=1)
+    batch = _records.Batch(
+        n=1, h=8, w=8, c=1, frames=1, sources=ctypes.addressof(source), stacked=True
+    )  # fmt: skip
     with pytest.raises(RuntimeError, match=r"cudaError\w+, |built without CUDA"):
         sasaug._core.run_cuda(batch, _records.Inputs(), 0, 0)
 

@@ -23,22 +23,24 @@ int32_t values_per_pixel(const Batch& b, const Source& source) {
 
 constexpr int64_t kWideRow = 512;  // bytes of a row that is worth fetching early
 
-// One sample, row by row. Where image and canvas both interleave their channels a row holds all of
-// them (`step` values per pixel, one plane), elsewhere each channel is a plane of its own.
+// One frame of a sample, row by row. Where image and canvas both interleave their channels a row
+// holds all of them (`step` values per pixel, one plane), elsewhere each channel is a plane of its
+// own.
 class SampleRows {
  public:
-  SampleRows(const Batch& batch, int64_t s, char* memory)
+  SampleRows(const Batch& batch, FramePlace at, char* memory)
       : b(batch),
-        p(batch.plan[s]),
-        source(source_of(batch, s)),
+        p(batch.plan[at.s]),
+        source(frame_of(source_of(batch, at.s), at.frame)),
+        frame(static_cast<uint32_t>(at.frame)),
         arena(memory),
         scratch(batch, p.window.width, p.thumbnail.width, arena),
         step(values_per_pixel(batch, source)),
         window(batch, p, source, step, scratch) {
     planes = b.c / step;
-    images = b.images ? b.images + s * b.image_n : nullptr;
+    images = b.images ? b.images + at.s * b.image_n + at.frame * b.image_t : nullptr;
     black = black_bits(b);
-    masks = b.masks ? b.masks + s * b.mask_n : nullptr;
+    masks = b.masks ? b.masks + at.s * b.mask_n + at.frame * b.mask_t : nullptr;
     covered = p.thumbnail.width == b.w && p.thumbnail.height == b.h;
   }
 
@@ -222,7 +224,7 @@ class SampleRows {
   template <class Out>
   bool add_noise(Out* (*row)[kBandRows]) const {
     bool all_fit = true;
-    const NoiseRows noise{b, p, band.number, band.rows, step, scratch.roi, scratch.roi_any};
+    const NoiseRows noise{b, p, frame, band.number, band.rows, step, scratch.roi, scratch.roi_any};
     Noises::visit(p.noise, [&](auto kind) { all_fit = noise.add<decltype(kind)>(row); });
     return all_fit;
   }
@@ -269,12 +271,13 @@ class SampleRows {
 
   const Batch& b;
   const Sample& p;
-  Source source;
+  Source source;   // its addresses those of the frame
+  uint32_t frame;  // its number
   Arena arena;
   Scratch scratch;
   int32_t step, planes;
   ResizeRows window;
-  char *images, *masks;  // of the sample; null: nothing is written
+  char *images, *masks;  // of the frame; null: nothing is written
   uint32_t black;        // as it is stored, in the lower bytes
   bool covered, fits = true;
 
@@ -288,15 +291,18 @@ int64_t roi_area(const Source& source, int32_t mask_bytes, int32_t label_count,
   const int64_t width = source.w;
   with_label(mask_bytes, [&](auto tag) {
     using Label = decltype(tag);
-    for (int64_t y = 0; y < source.h && area <= enough; ++y) {
-      const char* row = source.mask + y * source.mask_y;
-      if (source.mask_x == sizeof(Label) && aligned(row, sizeof(Label))) {
-        area += roi_count(reinterpret_cast<const Label*>(row), width, label_count, labels);
-        continue;
-      }
-      for (int64_t x = 0; x < width; ++x) {
-        const Label label = load_unaligned<Label>(row + x * source.mask_x);
-        area += in_roi<Label>(label, label_count, labels) ? 1 : 0;
+    for (int32_t frame = 0; frame < source.frames; ++frame) {
+      const char* mask = source.mask + frame * source.mask_t;
+      for (int64_t y = 0; y < source.h && area <= enough; ++y) {
+        const char* row = mask + y * source.mask_y;
+        if (source.mask_x == sizeof(Label) && aligned(row, sizeof(Label))) {
+          area += roi_count(reinterpret_cast<const Label*>(row), width, label_count, labels);
+          continue;
+        }
+        for (int64_t x = 0; x < width; ++x) {
+          const Label label = load_unaligned<Label>(row + x * source.mask_x);
+          area += in_roi<Label>(label, label_count, labels) ? 1 : 0;
+        }
       }
     }
   });
@@ -313,8 +319,8 @@ size_t scratch_bytes(const Batch& b) {
   return arena.bytes();
 }
 
-bool rows(const Batch& b, int64_t s, int32_t first_band, int32_t last_band, char* scratch) {
-  return SampleRows(b, s, scratch).bands(first_band, last_band);
+bool rows(const Batch& b, FramePlace at, int32_t first_band, int32_t last_band, char* scratch) {
+  return SampleRows(b, at, scratch).bands(first_band, last_band);
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ inline namespace SASAUG_VARIANT {
 struct NoiseRows {
   const Batch& b;
   const Sample& p;
+  uint32_t frame;       // of the sample
   int32_t band, rows;   // which band, and how many of its rows there are
   int32_t step;         // values per pixel of a row: its channels where they are interleaved
   uint8_t* const* roi;  // four rows of [canvas width] 0 or 1
@@ -101,7 +102,7 @@ struct NoiseRows {
   template <class Kind>
   void draw(uint32_t block, uint32_t channel, float (*n)[kLanes], uint32_t (*word)[kLanes]) const {
     if (Kind::draws & kNormal) {
-      philox_lanes<kLanes>(counter(block, p.id, Purpose::normal, channel), b.seed, word);
+      philox_lanes<kLanes>(counter(block, p.id, Purpose::normal, channel, frame), b.seed, word);
       for (int pair = 0; pair < kBandRows; pair += 2) {
         for (int i = 0; i < kLanes; ++i) {
           normal_pair(word[pair][i], word[pair + 1][i], n[pair][i], n[pair + 1][i]);
@@ -109,7 +110,7 @@ struct NoiseRows {
       }
     }
     if (Kind::draws & kUniform) {
-      philox_lanes<kLanes>(counter(block, p.id, Purpose::uniform, channel), b.seed, word);
+      philox_lanes<kLanes>(counter(block, p.id, Purpose::uniform, channel, frame), b.seed, word);
     }
   }
 

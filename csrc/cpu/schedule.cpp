@@ -90,7 +90,7 @@ void use_instruction_set(const std::string& name) { chosen = find(name, "instruc
 
 void plan_cpu(const Batch& batch, const PlanInputs& inputs, int num_threads) {
   const CpuLoops* loops = loops_in_use();
-  const int64_t pixels = batch.n > 0 ? batch.sources[0].h * int64_t{batch.sources[0].w} : 0;
+  const int64_t pixels = batch.n > 0 ? image_area(batch.sources[0]) : 0;
   // counting mostly stops within the first half of a mask
   const int64_t work = batch.n * pixels * batch.mask_bytes / (2 * kBytesPerWork);
   run_tasks(batch.n, workers_for(batch.n, work, num_threads),
@@ -103,12 +103,13 @@ int64_t bytes_per_pixel(const Batch& b) {
   return b.c * int64_t{pixel_bytes(b.out_type)} + b.mask_bytes;
 }
 
-// The most that a sample may cost: a thumbnail as large as the canvas, with noise.
+// The most that a frame may cost: a thumbnail as large as the canvas, with noise.
 int64_t most_work(const Batch& b) {
   const int64_t canvas = b.h * int64_t{b.w};
   return kWorkPerSample + canvas * b.c * 3 / 2 + canvas * bytes_per_pixel(b) / kBytesPerWork;
 }
 
+// What a frame of the sample costs.
 int64_t work_of(const Batch& b, const Sample& p) {
   const Rectangle &window = p.window, &t = p.thumbnail;
   const int64_t thumbnail = t.width * int64_t{t.height} * b.c;
@@ -123,22 +124,24 @@ int64_t work_of(const Batch& b, const Sample& p) {
 int64_t fill(const Batch& batch, const PlanInputs* inputs, int num_threads) {
   const CpuLoops* loops = loops_in_use();
   const int32_t bands = (batch.h + kBandRows - 1) / kBandRows;
-  // where threads may not pay, the plan comes first: it tells how much there is to do
-  int64_t work = batch.n * most_work(batch);
+  const int64_t frames = frame_count(batch);
+  // where threads may not pay, the plan comes first: it tells how much there is to do; and before
+  // the frames of a clip, which share it
+  int64_t work = frames * most_work(batch);
   const bool few = batch.n <= 8 || work < 4 * kWorkPerThread * num_threads;
-  const bool planned = !inputs || (num_threads > 1 && few);
+  const bool planned = !inputs || batch.frames != 1 || (num_threads > 1 && few);
   if (inputs && planned) plan_cpu(batch, *inputs, num_threads);
   if (planned) {
     work = 0;
-    for (int64_t s = 0; s < batch.n; ++s) work += work_of(batch, batch.plan[s]);
+    for (int64_t s = 0; s < batch.n; ++s) work += batch.frames * work_of(batch, batch.plan[s]);
   }
 
-  // whole samples where there are enough of them, else bands of samples, not less than 16 rows
-  const int64_t most = workers_for(batch.n * ((bands + 3) / 4), work, num_threads);
+  // whole frames where there are enough of them, else bands of frames, not less than 16 rows
+  const int64_t most = workers_for(frames * ((bands + 3) / 4), work, num_threads);
   const int64_t tasks_wanted = most == 1 ? 1 : 4 * most;
-  int64_t parts = batch.n > 0 ? (tasks_wanted + batch.n - 1) / batch.n : 1;
+  int64_t parts = frames > 0 ? (tasks_wanted + frames - 1) / frames : 1;
   if (parts > (bands + 3) / 4) parts = bands > 0 ? (bands + 3) / 4 : 1;
-  const int workers = workers_for(batch.n * parts, work, num_threads);
+  const int workers = workers_for(frames * parts, work, num_threads);
   const bool together = !planned && parts == 1;  // the mask is in the cache still
   if (!planned && !together) plan_cpu(batch, *inputs, num_threads);
 
@@ -148,14 +151,15 @@ int64_t fill(const Batch& batch, const PlanInputs* inputs, int num_threads) {
   scratch += (64 - reinterpret_cast<uintptr_t>(scratch) % 64) % 64;
 
   std::atomic<int64_t> first_unfit{batch.n};
-  run_tasks(batch.n * parts, workers, [&](int64_t task, int worker) {
-    const int64_t s = task / parts, part = task % parts;
-    if (together) draw_one(*loops, batch, *inputs, s);
-    const bool fits = loops->rows(batch, s, static_cast<int32_t>(bands * part / parts),
+  run_tasks(frames * parts, workers, [&](int64_t task, int worker) {
+    const int64_t number = task / parts, part = task % parts;
+    const FramePlace at = frame_place(batch, number);
+    if (together) draw_one(*loops, batch, *inputs, at.s);
+    const bool fits = loops->rows(batch, at, static_cast<int32_t>(bands * part / parts),
                                   static_cast<int32_t>(bands * (part + 1) / parts),
                                   scratch + bytes * static_cast<size_t>(worker));
-    for (int64_t before = first_unfit; !fits && s < before;) {
-      if (first_unfit.compare_exchange_weak(before, s)) break;
+    for (int64_t before = first_unfit; !fits && at.s < before;) {
+      if (first_unfit.compare_exchange_weak(before, at.s)) break;
     }
   });
   return first_unfit < batch.n ? first_unfit.load() : -1;

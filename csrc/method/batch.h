@@ -9,14 +9,17 @@ namespace sasaug {
 
 constexpr int kMaxLabels = 16;
 constexpr int kMaxChannels = 4;
+constexpr int kMaxFrames = 1 << 16;  // the upper half of a counter's word
 
-// One sample's image and mask as they lie in memory; strides in bytes, of either sign.
+// One sample's image and mask as they lie in memory; strides in bytes, of either sign. A clip has
+// further frames, image_t and mask_t bytes on.
 struct Source {
   const char* image;
   const char* mask;
   int32_t h, w;
-  int64_t image_y, image_x, image_c;
-  int64_t mask_y, mask_x;
+  int32_t frames;  // 1 for an image
+  int64_t image_t, image_y, image_x, image_c;
+  int64_t mask_t, mask_y, mask_x;
 
   template <class F>
   static void fields(F&& field) {
@@ -24,9 +27,12 @@ struct Source {
     field("mask", &Source::mask);
     field("h", &Source::h);
     field("w", &Source::w);
+    field("frames", &Source::frames);
+    field("image_t", &Source::image_t);
     field("image_y", &Source::image_y);
     field("image_x", &Source::image_x);
     field("image_c", &Source::image_c);
+    field("mask_t", &Source::mask_t);
     field("mask_y", &Source::mask_y);
     field("mask_x", &Source::mask_x);
   }
@@ -37,6 +43,7 @@ struct Source {
 struct Batch {
   int64_t n;
   int32_t h, w, c;  // of the canvas
+  int32_t frames;   // of each sample, where there are `images`
   PixelType in_type, out_type;
   int32_t mask_bytes;  // 1, 2, 4 or 8: labels are compared as bits
 
@@ -44,10 +51,10 @@ struct Batch {
   bool stacked;
   int64_t source_image_n, source_mask_n;
 
-  char* images;  // [n, h, w, c] of `out_type`, any strides; or null: the plan is drawn, no more
-  int64_t image_n, image_y, image_x, image_c;
-  char* masks;  // [n, h, w]; or null: the masks are only read
-  int64_t mask_n, mask_y, mask_x;
+  char* images;  // [n, frames, h, w, c] of `out_type`, any strides; or null: only the plan is drawn
+  int64_t image_n, image_t, image_y, image_x, image_c;
+  char* masks;  // [n, frames, h, w]; or null: the masks are only read
+  int64_t mask_n, mask_t, mask_y, mask_x;
 
   Sample* plan;  // [n]
   bool plan_on_device;
@@ -66,6 +73,7 @@ struct Batch {
     field("h", &Batch::h);
     field("w", &Batch::w);
     field("c", &Batch::c);
+    field("frames", &Batch::frames);
     field("in_type", &Batch::in_type);
     field("out_type", &Batch::out_type);
     field("mask_bytes", &Batch::mask_bytes);
@@ -75,11 +83,13 @@ struct Batch {
     field("source_mask_n", &Batch::source_mask_n);
     field("images", &Batch::images);
     field("image_n", &Batch::image_n);
+    field("image_t", &Batch::image_t);
     field("image_y", &Batch::image_y);
     field("image_x", &Batch::image_x);
     field("image_c", &Batch::image_c);
     field("masks", &Batch::masks);
     field("mask_n", &Batch::mask_n);
+    field("mask_t", &Batch::mask_t);
     field("mask_y", &Batch::mask_y);
     field("mask_x", &Batch::mask_x);
     field("plan", &Batch::plan);
@@ -141,12 +151,37 @@ SASAUG_HD Source source_of(const Batch& b, const Source* sources, int64_t s) {
 
 SASAUG_HD Source source_of(const Batch& b, int64_t s) { return source_of(b, b.sources, s); }
 
+// One frame of the batch's canvases, frame by frame and sample by sample.
+struct FramePlace {
+  int64_t s;
+  int32_t frame;
+};
+
+SASAUG_HD int64_t frame_count(const Batch& b) { return b.n * b.frames; }
+
+SASAUG_HD FramePlace frame_place(const Batch& b, int64_t number) {
+  if (b.frames == 1) return {number, 0};
+  const int64_t s = quotient(number, b.frames);
+  return {s, static_cast<int32_t>(number - s * b.frames)};
+}
+
+// The sample's source, its addresses those of one of its frames.
+SASAUG_HD Source frame_of(Source source, int32_t frame) {
+  source.image += frame * source.image_t;
+  source.mask += frame * source.mask_t;
+  return source;
+}
+
+SASAUG_HD int64_t image_area(const Source& source) {
+  return int64_t{source.h} * source.w * source.frames;
+}
+
 // Counting the ROI may stop above this: the plan only needs "more than this many?", and with
 // apply_to="all" not even that, but for least_roi.
 SASAUG_HD int64_t enough_area(const PlanSettings& settings, const Source& source) {
-  if (settings.least_roi > 0) return int64_t{source.h} * source.w;
+  if (settings.least_roi > 0) return image_area(source);
   if (settings.apply_to_all) return -1;
-  return static_cast<int64_t>(small_area(settings, int64_t{source.h} * source.w));
+  return static_cast<int64_t>(small_area(settings, image_area(source)));
 }
 
 // The inputs of one sample; null: not given.
@@ -162,7 +197,8 @@ SASAUG_HD Sample draw_one(const Batch& b, const PlanSettings& settings, int64_t 
   const Rectangle whole{0, 0, source.w, source.h};
   const Rectangle window = given.window ? inside(*given.window, source.h, source.w) : whole;
   return draw_sample(settings, b.h, b.w, b.seed, given.id ? *given.id : static_cast<uint64_t>(s),
-                     window, given.side, given.strength, roi_area, int64_t{source.h} * source.w);
+                     window, given.side, given.strength, roi_area, image_area(source),
+                     source.frames);
 }
 
 SASAUG_HD Sample draw_one(const Batch& b, const PlanInputs& inputs, int64_t s, const Source& source,

@@ -28,12 +28,14 @@ SASAUG_HD Words philox4x32(Words c, uint32_t k0, uint32_t k1) {
   return c;
 }
 
-// The counter space: word 0 is the block, words 1 and 2 the sample id, word 3 says what for.
+// The counter space: word 0 is the block, words 1 and 2 the sample id, word 3 says what for, and
+// for which frame of a clip in its upper half: frame 0 has the numbers of an image.
 enum class Purpose : uint32_t { plan = 0, normal = 1, uniform = 2 };
 
-SASAUG_HD Words counter(uint32_t block, uint64_t id, Purpose purpose, uint32_t channel) {
+SASAUG_HD Words counter(uint32_t block, uint64_t id, Purpose purpose, uint32_t channel,
+                        uint32_t frame = 0) {
   return Words{{block, static_cast<uint32_t>(id), static_cast<uint32_t>(id >> 32),
-                (static_cast<uint32_t>(purpose) << 8) | channel}};
+                (frame << 16) | (static_cast<uint32_t>(purpose) << 8) | channel}};
 }
 
 SASAUG_HD Words philox4x32(Words c, uint64_t seed) {

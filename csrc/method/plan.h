@@ -101,12 +101,13 @@ SASAUG_HD int64_t scaled_up(int64_t a, int32_t b, int64_t d) {
 }
 
 // The least side of a thumbnail whose area is to the window's as at least `least_roi` pixels are to
-// the ROI's; more than `largest` where there is none.
-SASAUG_HD int32_t least_side(Rectangle window, int64_t roi_area, int32_t least_roi,
+// the ROI's in a frame, of which `roi_area` counts all; more than `largest` where there is none.
+SASAUG_HD int32_t least_side(Rectangle window, int32_t frames, int64_t roi_area, int32_t least_roi,
                              int32_t largest) {
   if (least_roi == 0) return 1;
   if (roi_area == 0) return largest + 1;
-  const int64_t area = scaled_up(int64_t{window.width} * window.height, least_roi, roi_area);
+  const int64_t area =
+      scaled_up(int64_t{window.width} * window.height * frames, least_roi, roi_area);
   int32_t low = 1, high = largest + 1;
   while (low < high) {
     const int32_t side = low + (high - low) / 2;
@@ -136,7 +137,7 @@ SASAUG_HD float usable_strength(int32_t noise, float strength) {
 SASAUG_HD Sample draw_sample(const PlanSettings& settings, int32_t canvas_h, int32_t canvas_w,
                              uint64_t seed, uint64_t id, Rectangle window,
                              const int32_t* given_side, const float* given_strength,
-                             int64_t roi_area, int64_t image_area) {
+                             int64_t roi_area, int64_t image_area, int32_t frames) {
   const Words what = philox4x32(counter(0, id, Purpose::plan, 0), seed);
   const Words where = philox4x32(counter(1, id, Purpose::plan, 0), seed);
 
@@ -151,7 +152,7 @@ SASAUG_HD Sample draw_sample(const PlanSettings& settings, int32_t canvas_h, int
     const int32_t wanted = *given_side > 1 ? *given_side : 1;
     side = wanted < side ? wanted : side;
   } else if (sample.transformed && settings.resize) {
-    const int32_t kept = least_side(window, roi_area, settings.least_roi, side);
+    const int32_t kept = least_side(window, frames, roi_area, settings.least_roi, side);
     const int32_t from = side_limit(settings, settings.side_low, side);
     const int32_t low = kept > from ? kept : from;
     const int32_t high = side_limit(settings, settings.side_high, side);

@@ -79,11 +79,13 @@ SASAUG_HD T load_any(const char* address) {
   return value;
 }
 
-// The values of a sample's canvas, one at a time: `y` and `x` count from the canvas's corner.
+// The values of a canvas, one of a sample's frames, one at a time: `y` and `x` count from its
+// corner.
 class CanvasValues {
  public:
-  SASAUG_HD CanvasValues(const Batch& batch, const Sample& sample, const Source& source)
-      : b(batch), p(sample), from(source) {
+  SASAUG_HD CanvasValues(const Batch& batch, const Sample& sample, const Source& source,
+                         int32_t frame)
+      : b(batch), p(sample), number(static_cast<uint32_t>(frame)), from(frame_of(source, frame)) {
     from.image += p.window.y * source.image_y + p.window.x * source.image_x;
     from.mask += p.window.y * source.mask_y + p.window.x * source.mask_x;
   }
@@ -169,13 +171,14 @@ class CanvasValues {
       float n = 0.0f;
       uint32_t word = 0;
       if (Kind::draws & kNormal) {
-        const Words w = philox4x32(counter(block, p.id, Purpose::normal, drawn_for), b.seed);
+        const Words w =
+            philox4x32(counter(block, p.id, Purpose::normal, drawn_for, number), b.seed);
         float pair[2];
         normal_pair(w.w[row & 2u], w.w[(row & 2u) + 1], pair[0], pair[1]);
         n = pair[row & 1u];
       }
       if (Kind::draws & kUniform) {
-        word = philox4x32(counter(block, p.id, Purpose::uniform, drawn_for), b.seed).w[row];
+        word = philox4x32(counter(block, p.id, Purpose::uniform, drawn_for, number), b.seed).w[row];
       }
       noisy<Kind, T, 1, false>(&clean, &result, Random{&n, &word},
                                Noise{p.strength, b.salt_vs_pepper}, b.out_range);
@@ -185,7 +188,8 @@ class CanvasValues {
 
   const Batch& b;
   const Sample& p;
-  Source from;  // with the addresses of the window's first pixel
+  uint32_t number;  // of the frame
+  Source from;      // with the addresses of the window's first pixel
 };
 
 }  // namespace SASAUG_VARIANT

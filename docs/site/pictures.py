@@ -90,11 +90,27 @@ def preset_sheet(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.uint8]:
     return contact_sheet(rows, tile=TILE)
 
 
+def clip_sheet(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.uint8]:
+    """Draw frames of a clip whose structure moves, and the same frames under one draw."""
+    steps = (0, 8, 16, 24)  # pixels
+    clip = np.stack([np.roll(image, step, 1) for step in steps])
+    masks = np.stack([np.roll(mask, step, 1) for step in steps])
+    augment = sasaug.SAS(
+        thumbnail=(144, 144), noise={"speckle": (0.4, 0.4)}, p=1.0, apply_to="all", frames=True
+    )
+    x, y = augment(clip, masks, seed=SEED)
+    before = [Tile(clip[f], masks[f], f"frame {f}") for f in range(len(steps))]
+    after = [Tile(x[f], y[f], f"frame {f}, one draw") for f in range(len(steps))]
+    near = [Tile(closer(x[f], y[f]), caption="the ROI, enlarged") for f in range(len(steps))]
+    return contact_sheet([before, after, near], tile=TILE)
+
+
 #: The picture of each name, drawn of an image [h w] and its mask [h w].
 SHEETS: dict[str, Callable[..., NDArray[np.uint8]]] = {
     "thumbnail": thumbnail_sheet,
     **{f"noise-{kind}": partial(noise_sheet, kind) for kind in sasaug.NOISES},
     "presets": preset_sheet,
+    "clip": clip_sheet,
 }
 
 

@@ -16,7 +16,7 @@ PARTS = ("arrays", "calls", "steps", "plan", "torch", "adapters", "other")
 CHILDREN = {
     "noise": ["strengths"],
     "adapters": ["adapters/*"],
-    "frameworks": ["geometry"],
+    "frameworks": ["geometry", "clips"],
     "speed": ["speed-measured"],
     "study/README": ["study/results-*"],
     "api": [f"api/{name}" for name in PARTS],

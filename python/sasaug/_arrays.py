@@ -12,6 +12,7 @@ from typing import Any
 
 from . import _core
 from ._frontends import Frontend, adopt
+from ._layout import axes_of, layout
 
 IMAGE_TYPES: dict[str, int] = _core.PIXEL_TYPES  # their numbers
 MASK_TYPES = {  # their bytes
@@ -19,15 +20,14 @@ MASK_TYPES = {  # their bytes
     "uint32": 4, "int32": 4, "uint64": 8, "int64": 8,
 }  # fmt: skip
 
-MAX_SIDE = 2**29  # a value's place in a row of four channels fits 31 bits, products of sides 63
-
 
 @dataclass(slots=True)
 class ArrayBatch:
     """Images or masks of a batch, either one array or, ragged, a list of them.
 
-    ``sizes`` and ``strides`` hold one entry for a stacked batch, ``n`` for a ragged one; strides
-    are bytes along (y, x, channel). ``step`` is the bytes from sample to sample, 0 when ragged.
+    ``sizes``, ``strides``, ``frames`` and ``frame_steps`` hold one entry for a stacked batch, ``n``
+    for a ragged one; strides are bytes along (y, x, channel), ``frame_steps`` bytes from frame to
+    frame. ``step`` is the bytes from sample to sample, 0 when ragged.
     """
 
     frontend: Frontend
@@ -42,6 +42,9 @@ class ArrayBatch:
     ragged: bool
     single: bool  # without a batch axis: [h w]
     channel_axis: bool
+    frames: Sequence[int] = (1,)
+    frame_steps: Sequence[int] = (0,)
+    clips: bool = False  # whether there is an axis of frames
 
     def size(self, s: int) -> tuple[int, int]:
         """(h, w) of sample s."""
@@ -52,35 +55,42 @@ class ArrayBatch:
         return self.sizes[0] if len(set(self.sizes)) == 1 else None
 
 
-def image_batch(images: Any, channels: str | None, one: bool = False) -> ArrayBatch:
+def image_batch(
+    images: Any, channels: str | None, one: bool = False, clips: bool = False
+) -> ArrayBatch:
     """Check images: [h w], [n h w], [n h w c], [n c h w]; or a list of [h w], [h w c], [c h w].
 
-    ``one``: a single image that may have a channel axis, [h w c] or [c h w].
+    ``one``: a single image that may have a channel axis, [h w c] or [c h w]. ``clips``: frames come
+    before height and width, [n t h w], [n t h w c] or [n c t h w].
     """
-    return _batch(images, "images", channels, IMAGE_TYPES, one)
+    return _batch(images, "images", channels, IMAGE_TYPES, one, clips)
 
 
-def mask_batch(masks: Any, channels: str | None, one: bool = False) -> ArrayBatch:
+def mask_batch(
+    masks: Any, channels: str | None, one: bool = False, clips: bool = False
+) -> ArrayBatch:
     """Check masks: as images, with a channel axis of one where there is any."""
-    batch = _batch(masks, "masks", channels, MASK_TYPES, one)
+    batch = _batch(masks, "masks", channels, MASK_TYPES, one, clips)
     if batch.c != 1:
         shape = tuple(batch.arrays[0].shape)
         raise ValueError(f"masks must have one channel where they have a channel axis, got {shape}")
     return batch
 
 
-def is_single_image(images: Any, masks: Any, channels: str | None) -> bool:
+def is_single_image(images: Any, masks: Any, channels: str | None, clips: bool = False) -> bool:
     """Whether three axes are those of one image with channels, which its mask tells.
 
     The mask is [h w], or has a channel axis of one where the image has two to four channels.
+    Clips: four axes, and a mask [t h w].
     """
     if isinstance(images, (list, tuple)) or isinstance(masks, (list, tuple)):
         return False
     image, mask = _shape(images, "images"), _shape(masks, "masks")
-    if image == mask or len(image) != 3 or len(mask) not in (2, 3):
+    axes = 4 if clips else 3
+    if image == mask or len(image) != axes or len(mask) not in (axes - 1, axes):
         return False
     first = (checked_channels(channels) or adopt(images, "images")[0].channels) == "first"
-    return _one_image(image, mask, 0 if first else 2)
+    return _one_image(image, mask, 0 if first else axes - 1)
 
 
 def _shape(array: Any, argument: str) -> tuple[int, ...]:
@@ -90,13 +100,13 @@ def _shape(array: Any, argument: str) -> tuple[int, ...]:
 
 def _one_image(image: tuple[int, ...], mask: tuple[int, ...], axis: int) -> bool:
     c, size = image[axis], image[:axis] + image[axis + 1 :]
-    if len(mask) == 2:
+    if len(mask) < len(image):
         return size == mask and 1 <= c <= _core.MAX_CHANNELS
     return size == mask[:axis] + mask[axis + 1 :] and mask[axis] == 1 < c <= _core.MAX_CHANNELS
 
 
 def _batch(
-    arrays: Any, argument: str, channels: str | None, types: dict[str, int], one: bool
+    arrays: Any, argument: str, channels: str | None, types: dict[str, int], one: bool, clips: bool
 ) -> ArrayBatch:
     ragged = isinstance(arrays, (list, tuple))
     items: list[Any] = list(arrays) if ragged else [arrays]
@@ -104,6 +114,11 @@ def _batch(
         raise ValueError(f"{argument} must hold at least one array, got an empty list")
     frontend, items[0] = adopt(items[0], f"{argument}[0]" if ragged else argument)
     device = frontend.device(items[0])
+    if clips and device is not None:
+        raise ValueError(
+            f"{argument} must be on the CPU with frames=True, got {place_name(device)}; move the "
+            "clips there, or augment their frames one by one, as images"
+        )
     channels = checked_channels(channels) or frontend.channels
     dtype = frontend.dtype(items[0])
     if dtype not in types:
@@ -114,17 +129,21 @@ def _batch(
     if not ragged:
         shape, step = tuple(items[0].shape), frontend.strides(items[0])
         return ArrayBatch(
-            frontend, device, items, dtype, *_stacked(shape, step, argument, one, channels)
+            frontend, device, items, dtype, *_stacked(shape, step, argument, one, channels, clips)
         )
     sizes: list[tuple[int, int]] = []
     strides: list[tuple[int, int, int]] = []
+    frames: list[int] = []
+    frame_steps: list[int] = []
     first: tuple[int, int, bool] | None = None  # ndim, c, channel axis
     for place, item in enumerate(items):
         name = f"{argument}[{place}]"
         if place > 0:
             items[place] = item = as_first(item, name, frontend, device, dtype)
         shape = tuple(item.shape)
-        size, step, c, axis = layout(shape, frontend.strides(item), name, 0, channels)
+        size, step, c, axis, t, t_step = layout(
+            shape, frontend.strides(item), name, 0, channels, clips
+        )
         if first is None:
             first = (len(shape), c, axis)
         elif first != (len(shape), c, axis):
@@ -134,6 +153,8 @@ def _batch(
             )
         sizes.append(size)
         strides.append(step)
+        frames.append(t)
+        frame_steps.append(t_step)
     assert first is not None
     return ArrayBatch(
         frontend=frontend,
@@ -148,18 +169,27 @@ def _batch(
         ragged=True,
         single=False,
         channel_axis=first[2],
+        frames=frames,
+        frame_steps=frame_steps,
+        clips=clips,
     )
 
 
 @lru_cache(maxsize=4096)  # the arrays of a training loop have the same layout in every call
 def _stacked(
-    shape: tuple[int, ...], step: tuple[int, ...], argument: str, one: bool, channels: str
+    shape: tuple[int, ...],
+    step: tuple[int, ...],
+    argument: str,
+    one: bool,
+    channels: str,
+    clips: bool,
 ) -> tuple[Any, ...]:
     """The fields of an ArrayBatch from ``n`` on, for one array."""
-    single = one or len(shape) == 2
-    size, strides, c, axis = layout(shape, step, argument, 0 if single else 1, channels)
+    single = one or len(shape) == 2 + clips
+    lead = 0 if single else 1
+    size, strides, c, axis, t, t_step = layout(shape, step, argument, lead, channels, clips)
     n, batch_step = (1, 0) if single else (shape[0], step[0])
-    return n, c, (size,), (strides,), batch_step, False, single, axis
+    return n, c, (size,), (strides,), batch_step, False, single, axis, (t,), (t_step,), clips
 
 
 def _conversion(frontend: Frontend, array: Any, types: dict[str, int]) -> str:
@@ -177,40 +207,6 @@ def _conversion(frontend: Frontend, array: Any, types: dict[str, int]) -> str:
         )
     wanted = "float32" if types is IMAGE_TYPES else "uint8"
     return f"; convert it by {to.format(wanted)}"
-
-
-def layout(
-    shape: tuple[int, ...], step: tuple[int, ...], name: str, lead: int, channels: str
-) -> tuple[tuple[int, int], tuple[int, int, int], int, bool]:
-    """Size (h, w), strides along (y, x, channel), channels, and whether these have an axis.
-
-    ``lead`` is 1 where a batch axis comes first.
-    """
-    if len(shape) - lead not in (2, 3):
-        allowed = "[h w], [n h w] or [n h w c]" if lead else "[h w] or [h w c]"
-        if channels == "first":
-            allowed = allowed.replace("h w c", "c h w")
-        raise ValueError(f"{name} must have shape {allowed} (channels={channels!r}), got {shape}")
-    axis = len(shape) - lead == 3
-    y = lead + 1 if axis and channels == "first" else lead
-    k = (lead if channels == "first" else lead + 2) if axis else None
-    c = 1 if k is None else shape[k]
-    if not 1 <= c <= _core.MAX_CHANNELS:
-        axes = _axes_of(lead, axis, channels)
-        other = "last" if channels == "first" else "first"
-        raise ValueError(
-            f"{name} must have 1 to {_core.MAX_CHANNELS} channels, got {c} in shape {shape}, "
-            f'read as {axes}; if the channels are {other} pass channels="{other}"'
-        )
-    if max(shape[y], shape[y + 1]) > MAX_SIDE:
-        raise ValueError(f"{name} must have sides of at most {MAX_SIDE} pixels, got {shape}")
-    strides = step[y], step[y + 1], 0 if k is None else step[k]
-    return (shape[y], shape[y + 1]), strides, c, axis
-
-
-def _axes_of(lead: int, axis: bool, channels: str) -> str:
-    size = ("c h w" if channels == "first" else "h w c") if axis else "h w"
-    return f"[{'n ' if lead else ''}{size}]"
 
 
 def as_first(item: Any, name: str, frontend: Frontend, device: int | None, dtype: str) -> Any:
@@ -262,18 +258,25 @@ def check_pair(images: ArrayBatch, masks: ArrayBatch) -> None:
             "masks must have a channel axis only where the images have one, "
             f"got shape {tuple(masks.arrays[0].shape)}"
         )
-    if images.sizes == masks.sizes:
+    if images.sizes == masks.sizes and images.frames == masks.frames:
         return
     for s, (image, mask) in enumerate(zip(images.sizes, masks.sizes, strict=True)):
         if image != mask:
             name = f"masks[{s}]" if masks.ragged else "masks"
             raise ValueError(f"{name} must have the images' size (h, w) = {image}, got {mask}")
+    for s, (image_frames, mask_frames) in enumerate(zip(images.frames, masks.frames, strict=True)):
+        if image_frames != mask_frames:
+            name = f"masks[{s}]" if masks.ragged else "masks"
+            raise ValueError(
+                f"{name} must have as many frames as the images, {image_frames}, got {mask_frames}"
+            )
 
 
 def _count(batch: ArrayBatch) -> str:
     if batch.ragged:
         return f"a list of {batch.n}"
-    axes = _axes_of(0 if batch.single else 1, batch.channel_axis, batch.frontend.channels)
+    lead, channels = 0 if batch.single else 1, batch.frontend.channels
+    axes = axes_of(lead, batch.channel_axis, channels, batch.clips)
     shape = f"{axes} {tuple(batch.arrays[0].shape)}"
     return (
         f"one without a batch axis, {shape}" if batch.single else f"a batch of {batch.n}, {shape}"
@@ -285,9 +288,10 @@ def _batch_axis(images: ArrayBatch, masks: ArrayBatch) -> str:
     if images.ragged or masks.ragged or images.single == masks.single:
         return ""
     image, mask = tuple(images.arrays[0].shape), tuple(masks.arrays[0].shape)
-    for channels, axis in (("first", 0), ("last", 2)):
-        if len(image) == 3 and len(mask) == 2 and _one_image(image, mask, axis):
-            return f'; channels="{channels}" makes the images one image with channels'
+    axes, kind = (4, "clip") if images.clips else (3, "image")
+    for channels, axis in (("first", 0), ("last", axes - 1)):
+        if len(image) == axes and len(mask) == axes - 1 and _one_image(image, mask, axis):
+            return f'; channels="{channels}" makes the images one {kind} with channels'
     if (masks if images.single else images).n == 1:
         return f"; {'images' if images.single else 'masks'}[None] adds a batch axis"
     deep = len(image) == 3 and mask in (image[:2], image[1:])
@@ -298,10 +302,10 @@ def canvas_shape(
     batch: ArrayBatch, canvas: tuple[int, int], channels: str | None
 ) -> tuple[int, ...]:
     """Shape of the output that belongs to these images or masks."""
-    shape: tuple[int, ...] = canvas
+    shape: tuple[int, ...] = (batch.frames[0], *canvas) if batch.clips else canvas
     if batch.channel_axis:
         first = (channels or batch.frontend.channels) == "first"
-        shape = (batch.c, *canvas) if first else (*canvas, batch.c)
+        shape = (batch.c, *shape) if first else (*shape, batch.c)
     return shape if batch.single else (batch.n, *shape)
 
 
@@ -325,25 +329,33 @@ def allocate(
         frontend.check(out, argument)
         _check_output(frontend, out, argument, like.device)
     first = (channels or frontend.channels) == "first"
-    step, strides = _written(shape, frontend.strides(out), like.single, like.channel_axis, first)
+    step, frame_step, strides = _written(
+        shape, frontend.strides(out), like.single, like.channel_axis, first, like.clips
+    )
     return ArrayBatch(
         frontend, like.device, [out], dtype, like.n, like.c, (), (strides,), step, False,
-        like.single, like.channel_axis,
+        like.single, like.channel_axis, like.frames, (frame_step,), like.clips,
     )  # fmt: skip
 
 
 @lru_cache(maxsize=4096)  # as for _stacked
 def _written(
-    shape: tuple[int, ...], step: tuple[int, ...], single: bool, channel_axis: bool, first: bool
-) -> tuple[int, tuple[int, int, int]]:
-    """The strides of an output: along the samples, and along (y, x, channel)."""
+    shape: tuple[int, ...],
+    step: tuple[int, ...],
+    single: bool,
+    channel_axis: bool,
+    first: bool,
+    clips: bool,
+) -> tuple[int, int, tuple[int, int, int]]:
+    """The strides of an output: along the samples, the frames, and (y, x, channel)."""
     if 0 in shape:  # nothing will be written
-        return 0, (0, 0, 0)
+        return 0, 0, (0, 0, 0)
     n, step = (0, step) if single else (step[0], step[1:])
-    if not channel_axis:
-        return n, (step[0], step[1], 0)
-    y, x, k = (step[1], step[2], step[0]) if first else step
-    return n, (y, x, k)
+    k = 0
+    if channel_axis:
+        k, step = (step[0], step[1:]) if first else (step[-1], step[:-1])
+    t, step = (step[0], step[1:]) if clips else (0, step)
+    return n, t, (step[0], step[1], k)
 
 
 def _check_output(frontend: Frontend, out: Any, argument: str, device: int | None) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -27,7 +27,7 @@ from ._arrays import (
 from ._checks import checked_image_type, label_bits, value_ranges
 from ._records import Batch, Inputs, Source
 from ._values import check_conversion, refusal, unfit
-from .plan import DeviceSamples, Plan
+from .plan import SAMPLE, DeviceSamples, Plan
 
 
 @dataclass(slots=True)
@@ -68,14 +68,19 @@ def _layout(
     x: tuple[str, int, tuple[int, int, int]] | None,
     y: tuple[int, tuple[int, int, int]] | None,
     source: tuple[Any, ...] | None,
+    clips: tuple[int, int, int] | None,
 ) -> tuple[bytes, bytes]:
-    """The records of a batch and of its source, if it has one, without addresses and seed."""
+    """The records of a batch and of its source, if it has one, without addresses and seed.
+
+    ``clips``: how many frames there are, and the outputs' strides along them.
+    """
     bits = label_bits(labels, mask_type)
     batch = Batch(
         n=n,
         h=canvas[0],
         w=canvas[1],
         c=1,
+        frames=1,
         mask_bytes=MASK_TYPES[mask_type],
         stacked=source is not None,
         source_mask_n=mask_step,
@@ -93,29 +98,43 @@ def _layout(
         batch.in_range, batch.out_range = value_ranges(value_range, image_type, out_type)
     if y is not None:
         batch.mask_n, (batch.mask_y, batch.mask_x, _) = y
+    if clips is not None:
+        batch.frames, batch.image_t, batch.mask_t = clips
     return bytes(batch), b"" if source is None else bytes(_source(*source))
 
 
 def _source(
-    size: tuple[int, int], mask: tuple[int, int, int], image: tuple[int, int, int] | None
+    size: tuple[int, int],
+    mask: tuple[int, int, int],
+    image: tuple[int, int, int] | None,
+    frames: int = 1,
+    mask_t: int = 0,
+    image_t: int = 0,
 ) -> Any:
     """The source's record without addresses, from the strides of mask and image."""
-    record = Source(h=size[0], w=size[1], mask_y=mask[0], mask_x=mask[1])
+    record = Source(
+        h=size[0], w=size[1], frames=frames, mask_t=mask_t, mask_y=mask[0], mask_x=mask[1],
+        image_t=image_t,
+    )  # fmt: skip
     if image is not None:
         record.image_y, record.image_x, record.image_c = image
     return record
 
 
 def batch_pair(
-    images: Any, masks: Any, channels: str | None, out: tuple[Any, Any] | None = None
+    images: Any,
+    masks: Any,
+    channels: str | None,
+    out: tuple[Any, Any] | None = None,
+    clips: bool = False,
 ) -> tuple[ArrayBatch, ArrayBatch]:
     """The checked images and masks; copies of those that writing ``out`` would change."""
     if out is not None:
         outputs = out_pair(out)
         images = copy_if_overlapping(images, "images", outputs)
         masks = copy_if_overlapping(masks, "masks", outputs)
-    one = is_single_image(images, masks, channels)
-    pair = image_batch(images, channels, one), mask_batch(masks, channels, one)
+    one = is_single_image(images, masks, channels, clips)
+    pair = image_batch(images, channels, one, clips), mask_batch(masks, channels, one, clips)
     check_pair(*pair)
     return pair
 
@@ -139,11 +158,17 @@ def run(
     inputs: PlanInputs | None = None,
     write_masks: bool = True,
     check_values: bool | None = False,
+    place: int = 0,
 ) -> tuple[Any, Any]:
     """Allocate the outputs and fill them by a checked plan, or by the one drawn from ``inputs``.
 
-    ``check_values`` as in :class:`sasaug.SAS`, and raises what it says there.
+    ``check_values`` as in :class:`sasaug.SAS`, and raises what it says there. ``place``: the first
+    sample's in the plan. Clips of different lengths give lists.
     """
+    if images.clips and len(set(images.frames)) > 1:
+        return run_each(
+            plan, images, masks, out, dtype, channels, threads, inputs, write_masks, check_values
+        )
     out_type = images.dtype if dtype is None else checked_image_type(dtype)
     x_name = "out[0]" if write_masks else "out"
     x = allocate(out[0], x_name, images, plan.canvas, out_type, channels)
@@ -163,14 +188,57 @@ def run(
             if inputs is not None:
                 launch(plan, None, masks, None, None, inputs, threads)
                 inputs = None
-            noisy = np.flatnonzero(plan.samples["noise"] >= 0)  # waits for the GPU
-            check_samples(plan, images, masks, channels, noisy.tolist(), threads)
+            kinds = plan.samples["noise"][place : place + images.n]  # waits for the GPU
+            noisy = np.flatnonzero(kinds >= 0)
+            check_samples(plan, images, masks, channels, noisy.tolist(), threads, place)
     else:
         check = False
-    first = launch(plan, images, masks, x, y, inputs, threads, check, out[0] is not None)
+    first = launch(plan, images, masks, x, y, inputs, threads, check, out[0] is not None, place)
     if first >= 0:
-        check_samples(plan, images, masks, channels, [first], threads)
+        check_samples(plan, images, masks, channels, [first], threads, place)
     return x.arrays[0], None if y is None else y.arrays[0]
+
+
+def run_each(
+    plan: Plan,
+    images: ArrayBatch,
+    masks: ArrayBatch,
+    out: tuple[Any, Any],
+    dtype: Any,
+    channels: str | None,
+    threads: int,
+    inputs: PlanInputs | None,
+    write_masks: bool,
+    check_values: bool | None,
+) -> tuple[Any, Any]:
+    """As :func:`run`, for clips of different lengths: a list of images and one of masks."""
+    if out[0] is not None or out[1] is not None:
+        raise ValueError(
+            f"out must be None for clips of different lengths, which give lists: {images.frames} "
+            "frames; call once for each clip to fill arrays of your own"
+        )
+    if inputs is not None:
+        launch(plan, None, masks, None, None, inputs, threads)
+    pairs = [
+        run(
+            plan, image, mask, out, dtype, channels, threads,
+            write_masks=write_masks, check_values=check_values, place=s,
+        )
+        for s, (image, mask) in enumerate(zip(_each(images), _each(masks), strict=True))
+    ]  # fmt: skip
+    return [x for x, _ in pairs], [y for _, y in pairs] if write_masks else None
+
+
+def _each(batch: ArrayBatch) -> list[ArrayBatch]:
+    """The clips of a list, each as a single one."""
+    return [
+        replace(
+            batch, arrays=[batch.arrays[s]], n=1, sizes=(batch.sizes[s],),
+            strides=(batch.strides[s],), frames=(batch.frames[s],),
+            frame_steps=(batch.frame_steps[s],), ragged=False, single=True,
+        )
+        for s in range(batch.n)
+    ]  # fmt: skip
 
 
 def launch(
@@ -183,11 +251,13 @@ def launch(
     threads: int,
     check: bool = False,
     check_first: bool = False,
+    place: int = 0,
 ) -> int:
     """Run the kernels on the CPU, or on the GPU's current stream. Without ``x``: draw the plan.
 
-    Returns the first sample whose values ``check`` found not to be of the value range's unit, or
-    -1; with ``check_first`` nothing has been written then.
+    ``place``: where in the plan the batch's samples begin. Returns the first sample whose values
+    ``check`` found not to be of the value range's unit, or -1; with ``check_first`` nothing has
+    been written then.
     """
     if inputs is None and x is not None and 0 in x.arrays[0].shape:
         return -1  # nothing to do; and torch puts an empty array at address 0
@@ -207,7 +277,17 @@ def launch(
         None if y is None else (y.step, y.strides[0]),
         None
         if masks.ragged
-        else (masks.sizes[0], masks.strides[0], None if images is None else images.strides[0]),
+        else (
+            masks.sizes[0],
+            masks.strides[0],
+            None if images is None else images.strides[0],
+            masks.frames[0],
+            masks.frame_steps[0],
+            0 if images is None else images.frame_steps[0],
+        ),
+        None
+        if x is None or not x.clips
+        else (x.frames[0], x.frame_steps[0], 0 if y is None else y.frame_steps[0]),
     )
     batch = Batch.from_buffer_copy(batch_record)
     if masks.ragged:
@@ -224,6 +304,8 @@ def launch(
         batch.plan_on_device = True
     else:
         batch.plan = _core.address(stored)
+    if place:
+        batch.plan += place * SAMPLE.itemsize
     batch.seed = plan.seed
     if x is not None:
         batch.images = x.frontend.address(x.arrays[0])
@@ -251,22 +333,23 @@ def check_samples(
     channels: str | None,
     samples: Iterable[int],
     threads: int,
+    place: int = 0,
 ) -> None:
     """Raise ValueError for the first of these samples with values of another unit in its ROI."""
-    quiet = plan[:]
+    quiet = plan[place : place + images.n]
     quiet.samples["noise"] = -1
     x, y = run(quiet, images, masks, (None, None), None, channels, threads)
-    height, width = plan.canvas
-    axes = (images.c, height, width) if _first(images, channels) else (height, width, images.c)
+    size: tuple[int, ...] = (images.frames[0], *plan.canvas) if images.clips else plan.canvas
+    axes = (images.c, *size) if _first(images, channels) else (*size, images.c)
     thumbnails = images.frontend.to_numpy(x).reshape(-1, *axes)
-    labels = masks.frontend.to_numpy(y).reshape(-1, height, width)
+    labels = masks.frontend.to_numpy(y).reshape(-1, *size)
     roi = labels != 0 if plan.labels is None else np.isin(labels, plan.labels)
     low, high, _ = value_ranges(plan.value_range, images.dtype, images.dtype)[0]
     for s in samples:
         inside = (slice(None), roi[s]) if _first(images, channels) else roi[s]
         found = thumbnails[s][inside].astype(np.float32)
         if unfit(found, low, high):
-            raise refusal(plan, found, f"the ROI of sample {s}")
+            raise refusal(plan, found, f"the ROI of sample {s + place}")
 
 
 def _first(batch: ArrayBatch, channels: str | None) -> bool:
@@ -279,8 +362,10 @@ def _sources(images: ArrayBatch | None, masks: ArrayBatch) -> NDArray[Any]:
     table["h"], table["w"] = np.array(masks.sizes, np.int32).T
     table["mask"] = [masks.frontend.address(mask) for mask in masks.arrays]
     table["mask_y"], table["mask_x"], _ = np.array(masks.strides, np.int64).T
+    table["frames"], table["mask_t"] = masks.frames, masks.frame_steps
     if images is not None:
         table["image"] = [images.frontend.address(image) for image in images.arrays]
         steps = np.array(images.strides, np.int64).T
         table["image_y"], table["image_x"], table["image_c"] = steps
+        table["image_t"] = images.frame_steps
     return table

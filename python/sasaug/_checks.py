@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from ._arrays import IMAGE_TYPES, MAX_SIDE, ArrayBatch, place_name
+from ._arrays import IMAGE_TYPES, ArrayBatch, place_name
 from ._frontends import FRONTENDS, NUMPY, Frontend
+from ._layout import MAX_SIDE
 
 
 def checked_flag(name: str, value: Any) -> bool:

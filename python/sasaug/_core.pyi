@@ -9,6 +9,7 @@ PIXEL_TYPES: dict[str, int]
 POSITIONS: dict[str, int]
 MAX_LABELS: int
 MAX_CHANNELS: int
+MAX_FRAMES: int
 MAX_NOISES: int
 SAMPLE: np.dtype[Any]
 SOURCE: np.dtype[Any]

@@ -35,7 +35,7 @@ images, masks, ids, dtype, num_threads
     Strength, {rule}; {identity:g} is the identity.
 seed : int or generator, optional
     In [0, 2^64), or a generator, as in :meth:`sasaug.SAS.__call__`.
-labels, per_channel, salt_vs_pepper, value_range, check_values, channels
+labels, per_channel, salt_vs_pepper, value_range, check_values, channels, frames
     As in :class:`sasaug.SAS`.
 out : array, optional
     Filled and returned, instead of a new array.
@@ -81,6 +81,7 @@ def noise_function(name: str) -> Callable[..., Any]:
         out: Any = None,
         dtype: Any = None,
         channels: str | None = None,
+        frames: bool = False,
         num_threads: int | None = None,
         **named: ArrayLike,
     ) -> Any:
@@ -99,10 +100,11 @@ def noise_function(name: str) -> Callable[..., Any]:
             salt_vs_pepper=salt_vs_pepper,
             value_range=value_range,
             check_values=check_values,
+            frames=frames,
         )
         threads = resolve_threads(num_threads)
         outputs = None if out is None else (out, None)
-        x, y = batch_pair(images, masks, channels, outputs)
+        x, y = batch_pair(images, masks, channels, outputs, settings.frames)
         if y.common_size() is None:
             raise ValueError("images must be of one size, got a list of different sizes")
         strengths = _strengths(name, values[0], y)

@@ -23,6 +23,7 @@ def gaussian(
     out: Images | None = ...,
     dtype: Any = ...,
     channels: str | None = ...,
+    frames: bool = ...,
     num_threads: int | None = ...,
 ) -> Images: ...
 def speckle(
@@ -40,6 +41,7 @@ def speckle(
     out: Images | None = ...,
     dtype: Any = ...,
     channels: str | None = ...,
+    frames: bool = ...,
     num_threads: int | None = ...,
 ) -> Images: ...
 def salt_pepper(
@@ -57,6 +59,7 @@ def salt_pepper(
     out: Images | None = ...,
     dtype: Any = ...,
     channels: str | None = ...,
+    frames: bool = ...,
     num_threads: int | None = ...,
 ) -> Images: ...
 def poisson(
@@ -74,5 +77,6 @@ def poisson(
     out: Images | None = ...,
     dtype: Any = ...,
     channels: str | None = ...,
+    frames: bool = ...,
     num_threads: int | None = ...,
 ) -> Images: ...

@@ -56,7 +56,10 @@ def undo(
 
 @dataclass
 class _Batch:
-    """Images or masks on a plan's canvas, with all axes: [n h w c] or [n c h w]."""
+    """Images or masks on a plan's canvas, with all axes: [n h w c] or [n c h w].
+
+    Clips: [n t h w c] or [n c t h w].
+    """
 
     frontend: Frontend
     array: Any
@@ -71,22 +74,24 @@ class _Batch:
     def moved(self, back: Plan, threads: int) -> Any:
         """The pixels of the thumbnails in their windows' places, with the axes that came in."""
         frontend, first = self.frontend, self.channels == "first"
-        n, c = len(self.array), self.array.shape[1 if first else 3]
-        shape = (n, c, *back.canvas) if first else (n, *back.canvas, c)
+        n, c = len(self.array), self.array.shape[1 if first else -1]
+        inner = tuple(self.array.shape[2:] if first else self.array.shape[1:-1])
+        size = (*inner[:-2], *back.canvas)  # its frames kept
+        shape = (n, c, *size) if first else (n, *size, c)
         device, dtype = frontend.device(self.array), frontend.dtype(self.array)
         out = frontend.empty(shape, dtype, device)
-        height, width = self.array.shape[2:] if first else self.array.shape[1:3]
         # the kernels take both; without noise nothing depends on the other one's values
-        other = frontend.empty((n, height, width), "uint8", device)
+        other = frontend.empty((n, *inner), "uint8", device)
         for start in range(0, c, _core.MAX_CHANNELS):
             some = slice(start, start + _core.MAX_CHANNELS)
             where = (slice(None), some) if first else (..., some)
             if self.name == "images":
-                x = image_batch(self.array[where], self.channels)
-                y = mask_batch(other, self.channels)
+                x = image_batch(self.array[where], self.channels, clips=back.frames)
+                y = mask_batch(other, self.channels, clips=back.frames)
             else:
-                x = image_batch(other[:, None] if first else other[..., None], self.channels)
-                y = mask_batch(self.array, self.channels)
+                grey = other[:, None] if first else other[..., None]
+                x = image_batch(grey, self.channels, clips=back.frames)
+                y = mask_batch(self.array, self.channels, clips=back.frames)
             back.check(y)
             outputs = (out[where], None) if self.name == "images" else (None, out)
             run(
@@ -103,19 +108,21 @@ def _batch(plan: Plan, array: Any, name: str, channels: str | None) -> _Batch:
     frontend, array = adopt(array, name)
     channels = checked_channels(channels) or frontend.channels
     shape, n, canvas = tuple(array.shape), len(plan), tuple(plan.canvas)
-    k = 0 if channels == "first" else 2  # the channels' axis where there is no n
+    k = 0 if channels == "first" else 2 + plan.frames  # the channels' axis where there is no n
     for single in (False, True):
         size = shape if single else shape[1:]
         if (shape[:1] != (n,) and not single) or (single and n != 1):
             continue
-        channel_axis = len(size) == 3
-        if size == canvas or (channel_axis and size[:k] + size[k + 1 :] == canvas):
+        channel_axis = len(size) == 3 + plan.frames
+        inner = size[:k] + size[k + 1 :] if channel_axis else size
+        if len(inner) == 2 + plan.frames and inner[-2:] == canvas:
             array = array[None] if single else array
             if not channel_axis:
                 array = array[:, None] if channels == "first" else array[..., None]
             return _Batch(frontend, array, name, channels, single, channel_axis)
-    axes = "n c h w" if channels == "first" else "n h w c"
+    pixels = "t h w" if plan.frames else "h w"
+    axes = f"n c {pixels}" if channels == "first" else f"n {pixels} c"
     raise ValueError(
-        f"{name} must be on the plan's canvas: [n h w] or [{axes}] with n = {n} and "
+        f"{name} must be on the plan's canvas: [n {pixels}] or [{axes}] with n = {n} and "
         f"(h, w) = {canvas}, got {shape}"
     )

@@ -114,7 +114,7 @@ def apply(
     if not isinstance(plan, Plan):
         raise TypeError(f"plan must be a sasaug.Plan, got {type(plan).__name__}")
     threads = resolve_threads(num_threads)
-    x, y = batch_pair(images, masks, channels, out)
+    x, y = batch_pair(images, masks, channels, out, plan.frames)
     if len(plan) != y.n:
         raise ValueError(f"plan must have one sample per image: expected {y.n}, got {len(plan)}")
     plan.check(y)
@@ -137,6 +137,7 @@ def thumbnail(
     out: tuple[Images, Masks] | None = None,
     dtype: Any = None,
     channels: str | None = None,
+    frames: bool = False,
     num_threads: int | None = None,
 ) -> tuple[Images, Masks]:
     """Shrink each image's window to a thumbnail on a black canvas, its mask alongside: step 1.
@@ -147,7 +148,7 @@ def thumbnail(
         As in :meth:`SAS.__call__`.
     size : int or array [n] of int
         The thumbnail's longer side in pixels, from 1 to S, the largest that fits the canvas.
-    position, canvas, antialias, value_range, channels
+    position, canvas, antialias, value_range, channels, frames
         As in :class:`SAS`.
     seed : int, optional
         Used by ``position="random"`` alone.
@@ -179,9 +180,10 @@ def thumbnail(
         apply_to="all",
         antialias=antialias,
         value_range=value_range,
+        frames=frames,
     )
     threads = resolve_threads(num_threads)
-    x, y = batch_pair(images, masks, channels, out)
+    x, y = batch_pair(images, masks, channels, out, settings.frames)
     sides = _sides(size, settings.canvas or y.common_size(), y, windows)
     plan, inputs = settings._drawing(y, seed, ids, windows, sides=sides)
     return run(plan, x, y, out_pair(out), dtype, channels, threads, inputs)

@@ -108,6 +108,8 @@ class Plan(Geometry, _Stored):
         (height, width) of the output in pixels.
     antialias, per_channel, salt_vs_pepper, labels, value_range
         As in :class:`sasaug.SAS`.
+    frames : bool
+        As in :class:`sasaug.SAS`: a sample is a clip.
 
     Examples
     --------
@@ -127,6 +129,7 @@ class Plan(Geometry, _Stored):
     salt_vs_pepper: float = 0.5
     labels: tuple[int, ...] | None = None
     value_range: tuple[float, float] | None = None
+    frames: bool = False
 
     def __len__(self) -> int:
         return len(self.stored)
@@ -190,6 +193,7 @@ class Plan(Geometry, _Stored):
             "salt_vs_pepper": self.salt_vs_pepper,
             "labels": None if self.labels is None else list(self.labels),
             **({} if self.value_range is None else {"value_range": list(self.value_range)}),
+            **({"frames": True} if self.frames else {}),
         }
 
     def to_json(self) -> str:
@@ -250,7 +254,7 @@ class Plan(Geometry, _Stored):
         self.canvas = checked_canvas(self.canvas, "plan.canvas", 0)  # images may be empty
         check_canvas_area(self.canvas)
         self.seed = checked_integer("plan.seed", self.seed, 2**64)
-        for name in ("antialias", "per_channel"):
+        for name in ("antialias", "per_channel", "frames"):
             setattr(self, name, checked_flag(f"plan.{name}", getattr(self, name)))
         self.salt_vs_pepper = checked_fraction("plan.salt_vs_pepper", self.salt_vs_pepper)
         self.labels = checked_labels(self.labels, "plan.labels")

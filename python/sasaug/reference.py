@@ -44,24 +44,26 @@ def philox4x32(counter: ArrayLike, key: ArrayLike) -> NDArray[np.uint32]:
     return np.stack(c, -1).astype(np.uint32)
 
 
-def words(seed: int, sample_id: int, purpose: int, channel: int, blocks: ArrayLike) -> Array:
-    """Words [..., 4] of blocks [...]: counter = (block, id low, id high, purpose and channel)."""
+def words(
+    seed: int, sample_id: int, purpose: int, channel: int, blocks: ArrayLike, frame: int = 0
+) -> Array:
+    """Words [..., 4] of blocks [...]: counter = (block, id low, id high, the rest)."""
     blocks = np.asarray(blocks, np.uint64)
     counter = np.empty((*blocks.shape, 4), np.uint64)
     counter[..., 0] = blocks
     counter[..., 1] = sample_id % 2**32
     counter[..., 2] = sample_id // 2**32
-    counter[..., 3] = purpose * 256 + channel
+    counter[..., 3] = frame * 2**16 + purpose * 256 + channel
     return philox4x32(counter, (seed % 2**32, seed // 2**32))
 
 
 def canvas_words(
-    seed: int, sample_id: int, purpose: int, channel: int, height: int, width: int
+    seed: int, sample_id: int, purpose: int, channel: int, height: int, width: int, frame: int = 0
 ) -> NDArray[np.uint32]:
     """One word per canvas pixel [h w]: row y takes word y % 4 of block (y // 4) * width + x."""
     bands = -(-height // 4)
     blocks = np.arange(bands * width).reshape(bands, width)
-    drawn = words(seed, sample_id, purpose, channel, blocks)
+    drawn = words(seed, sample_id, purpose, channel, blocks, frame)
     rows: NDArray[np.uint32] = drawn.transpose(0, 2, 1).reshape(4 * bands, width)[:height]
     return rows
 
@@ -129,10 +131,12 @@ def normal_pair(radius_word: Array, angle_word: Array) -> tuple[Array, Array]:
     return radius * n0, radius * n1
 
 
-def canvas_normals(seed: int, sample_id: int, channel: int, height: int, width: int) -> Array:
+def canvas_normals(
+    seed: int, sample_id: int, channel: int, height: int, width: int, frame: int = 0
+) -> Array:
     """N(0, 1) per canvas pixel [h w]: rows 4b, 4b + 1 share words 0, 1; the next two 2, 3."""
     bands = 4 * -(-height // 4)
-    word = canvas_words(seed, sample_id, NORMAL, channel, bands, width)
+    word = canvas_words(seed, sample_id, NORMAL, channel, bands, width, frame)
     n = np.empty((bands, width), f32)
     n[0::2], n[1::2] = normal_pair(word[0::2], word[1::2])
     return n[:height]
@@ -348,42 +352,60 @@ def apply(plan: Any, images: Sequence[Array], masks: Sequence[Array], dtype: Any
     ----------
     plan : sasaug.Plan
     images : n arrays [h w c] or [h w], or one array [n h w c] or [n h w]
-    masks : n arrays [h w], or one array
+        Where ``plan.frames``: clips, [t h w c] or [t h w].
+    masks : n arrays [h w], or one array; clips: [t h w]
     dtype : image type of the output; default the input's
 
     Returns
     -------
     images [n h w c] or [n h w], masks [n h w], on the canvas
+        Clips: [n t h w c] or [n t h w], and [n t h w]; of different lengths: lists.
     """
     dtype = np.dtype(dtype or images[0].dtype)
-    low, high = value_ranges(plan.value_range, images[0].dtype, dtype)[1]
-    height, width = plan.canvas
-    names = list(NOISES)
     pairs = []
     for sample, image, mask in zip(plan.samples, images, masks, strict=True):
-        planar = image[..., None] if image.ndim == 2 else image
-        with np.errstate(all="ignore"):
-            x, y = thumbnail(
-                planar, mask, sample["window"], sample["thumbnail"],
-                plan.canvas, plan.antialias, dtype, plan.value_range,
-            )  # fmt: skip
-            if sample["noise"] >= 0:
-                noise = NOISES[names[sample["noise"]]]
-                roi = region_of_interest(y, plan.labels)
-                for k in range(x.shape[-1]):
-                    channel = k if plan.per_channel else 0
-                    where = (plan.seed, int(sample["id"]))
-                    n = canvas_normals(*where, channel, height, width)
-                    word = canvas_words(*where, UNIFORM, channel, height, width)
-                    clean = x[..., k].astype(f32)
-                    value = noise(
-                        clean - low, n, word,
-                        high - low, f32(sample["strength"]), f32(plan.salt_vs_pepper),
-                    )  # fmt: skip
-                    value = after_noise(clean, clean - low, value, low, high)
-                    x[..., k] = np.where(roi, store(value, dtype), x[..., k])
-        pairs.append((x if image.ndim == 3 else x[..., 0], y))
-    return np.stack([x for x, _ in pairs]), np.stack([y for _, y in pairs])
+        if plan.frames:
+            frames = [
+                _apply_one(plan, sample, x, y, dtype, frame)
+                for frame, (x, y) in enumerate(zip(image, mask, strict=True))
+            ]
+            pairs.append((np.stack([x for x, _ in frames]), np.stack([y for _, y in frames])))
+        else:
+            pairs.append(_apply_one(plan, sample, image, mask, dtype, 0))
+    x, y = [x for x, _ in pairs], [y for _, y in pairs]
+    if len({len(mask) for mask in y}) > 1:
+        return x, y
+    return np.stack(x), np.stack(y)
+
+
+def _apply_one(
+    plan: Any, sample: Any, image: Array, mask: Array, dtype: Any, frame: int
+) -> tuple[Array, Array]:
+    """What the plan says of one sample, for an image or for one frame of a clip."""
+    low, high = value_ranges(plan.value_range, image.dtype, dtype)[1]
+    height, width = plan.canvas
+    planar = image[..., None] if image.ndim == 2 else image
+    with np.errstate(all="ignore"):
+        x, y = thumbnail(
+            planar, mask, sample["window"], sample["thumbnail"],
+            plan.canvas, plan.antialias, dtype, plan.value_range,
+        )  # fmt: skip
+        if sample["noise"] >= 0:
+            noise = NOISES[list(NOISES)[sample["noise"]]]
+            roi = region_of_interest(y, plan.labels)
+            for k in range(x.shape[-1]):
+                channel = k if plan.per_channel else 0
+                where = (plan.seed, int(sample["id"]))
+                n = canvas_normals(*where, channel, height, width, frame)
+                word = canvas_words(*where, UNIFORM, channel, height, width, frame)
+                clean = x[..., k].astype(f32)
+                value = noise(
+                    clean - low, n, word,
+                    high - low, f32(sample["strength"]), f32(plan.salt_vs_pepper),
+                )  # fmt: skip
+                value = after_noise(clean, clean - low, value, low, high)
+                x[..., k] = np.where(roi, store(value, dtype), x[..., k])
+    return x if image.ndim == 3 else x[..., 0], y
 
 
 def largest_side(width: int, height: int, canvas: tuple[int, int]) -> int:
@@ -407,10 +429,10 @@ def thumbnail_size(width: int, height: int, side: int) -> tuple[int, int]:
     return (side, shorter) if width >= height else (shorter, side)
 
 
-def keeps(window: Sequence[int], side: int, area: int, least_roi: int) -> bool:
-    """Whether ``area`` pixels of the window are at least ``least_roi`` of its thumbnail's."""
+def keeps(window: Sequence[int], side: int, area: int, least_roi: int, frames: int = 1) -> bool:
+    """Whether ``area`` pixels of the window's frames are ``least_roi`` of the thumbnail's each."""
     width, height = thumbnail_size(window[2], window[3], side)
-    return area * width * height >= least_roi * window[2] * window[3]
+    return area * width * height >= least_roi * window[2] * window[3] * frames
 
 
 def plan(
@@ -428,11 +450,15 @@ def plan(
     labels: Sequence[int] | None = None,
     least_roi: int = 0,
 ) -> list[dict[str, Any]]:
-    """What ``SAS(...).plan`` draws, as ``Plan.rows`` tells it; ``noise`` holds the ranges."""
+    """What ``SAS(...).plan`` draws, as ``Plan.rows`` tells it; ``noise`` holds the ranges.
+
+    Masks [t h w] are those of clips.
+    """
     rows = []
     for s, mask in enumerate(masks):
         what, where = (words(seed, int(ids[s]), PLAN, 0, block) for block in (0, 1))
-        height, width = mask.shape
+        height, width = mask.shape[-2:]
+        frames = len(mask) if mask.ndim == 3 else 1
         window = (0, 0, width, height) if windows is None else tuple(int(v) for v in windows[s])
         area = int(region_of_interest(mask, labels).sum())
         large = area > small_fraction * mask.size
@@ -444,7 +470,7 @@ def plan(
                 max(1, min(side, int(v * side + 0.5) if isinstance(v, float) else v))
                 for v in thumbnail
             )
-            sides = [v for v in range(low, high + 1) if keeps(window, v, area, least_roi)]
+            sides = [v for v in range(low, high + 1) if keeps(window, v, area, least_roi, frames)]
             side = sides[uniform_integer(what[2], len(sides))] if sides else side
         w, h = thumbnail_size(window[2], window[3], side) if side else (0, 0)
         free = (canvas[1] - w, canvas[0] - h)

@@ -86,6 +86,10 @@ class SAS:
         than a quarter of it. Default: on the CPU only; on the GPU it waits for the device.
     channels : {"first", "last"}, optional
         Position of the channel axis. Default: the library's convention ("last" for numpy).
+    frames : bool
+        Each sample is a clip [t h w] (or [t h w c], [c t h w]) of video frames or slices, and has
+        one id and one draw: the thumbnail, the kind and the strength of noise. Noise itself is
+        drawn for each frame; "small" and ``least_roi`` go by the mean over the frames. On the CPU.
 
     Raises
     ------
@@ -118,6 +122,7 @@ class SAS:
     value_range: tuple[float, float] | None = None
     check_values: bool | None = None
     channels: str | None = None
+    frames: bool = False
 
     def __post_init__(self) -> None:
         set_ = object.__setattr__
@@ -130,7 +135,7 @@ class SAS:
         set_(self, "small_fraction", checked_fraction("small_fraction", self.small_fraction))
         check_choice("apply_to", self.apply_to, ("large", "all"))
         set_(self, "labels", checked_labels(self.labels))
-        for name in ("antialias", "per_channel"):
+        for name in ("antialias", "per_channel", "frames"):
             set_(self, name, checked_flag(name, getattr(self, name)))
         set_(self, "salt_vs_pepper", checked_fraction("salt_vs_pepper", self.salt_vs_pepper))
         set_(self, "value_range", checked_value_range(self.value_range))
@@ -239,7 +244,7 @@ class SAS:
         >>> len(plan), plan.seed, plan.canvas
         (3, 7, (64, 64))
         """
-        batch = mask_batch(masks, self.channels)
+        batch = mask_batch(masks, self.channels, clips=self.frames)
         threads = resolve_threads(num_threads)
         plan, inputs = self._drawing(batch, seed, ids, windows)
         launch(plan, None, batch, None, None, inputs, threads)
@@ -265,6 +270,7 @@ class SAS:
         images : array [h w], [n h w], [n h w c] or [n c h w]; or a list
             uint8, uint16, float16, float32 (torch: bfloat16), in ``value_range``; 1 to 4 channels.
             A list of arrays [h w], [h w c] or [c h w] may be of different sizes (set ``canvas``).
+            With ``frames=True`` clips [t h w], [n t h w], [n t h w c] or [n c t h w], or a list.
         masks : array or list
             bool or any integer type, of the images' sizes; 0 is background.
         seed : int or generator, optional
@@ -285,7 +291,8 @@ class SAS:
         Returns
         -------
         images, masks : array [h w], [n h w], [n h w c] or [n c h w], on the canvas
-            New arrays of the same library and types.
+            New arrays of the same library and types. Clips: [t h w] in the place of [h w]; a list
+            of clips of different lengths gives lists.
 
         Raises
         ------
@@ -302,7 +309,7 @@ class SAS:
         ((2, 32, 32), dtype('bool'))
         """
         threads = resolve_threads(num_threads)
-        x, y = batch_pair(images, masks, self.channels, out)
+        x, y = batch_pair(images, masks, self.channels, out, self.frames)
         plan, inputs = self._drawing(y, seed, ids, windows)
         return run(
             plan, x, y, out_pair(out), dtype, self.channels, threads, inputs,
@@ -346,6 +353,7 @@ class SAS:
             salt_vs_pepper=self.salt_vs_pepper,
             labels=None if self.labels is None else tuple(self.labels),
             value_range=self.value_range,
+            frames=self.frames,
         )
         return plan, inputs
 

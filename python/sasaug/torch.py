@@ -69,10 +69,10 @@ def _(
 ) -> tuple[Tensor, Tensor]:
     how = _settings(settings)
     count = len(images) if ragged else None
-    one = not ragged and is_single_image(images[0], masks[0], how.channels)
+    one = not ragged and is_single_image(images[0], masks[0], how.channels, how.frames)
     return (
-        _on_canvas(images[0], how.canvas, how.channels, count, dtype, one),
-        _on_canvas(masks[0], how.canvas, how.channels, count, None, one),
+        _on_canvas(images[0], how.canvas, how.channels, count, dtype, one, how.frames),
+        _on_canvas(masks[0], how.canvas, how.channels, count, None, one, how.frames),
     )
 
 
@@ -91,6 +91,7 @@ def _thumbnail(
     value_range: list[float] | None = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
+    frames: bool = False,
 ) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         return calls.thumbnail(
@@ -106,6 +107,7 @@ def _thumbnail(
             ids=ids,
             dtype=dtype,
             channels=channels,
+            frames=frames,
         )
 
 
@@ -124,11 +126,12 @@ def _(
     value_range: list[float] | None = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
+    frames: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    one = is_single_image(images, masks, channels)
+    one = is_single_image(images, masks, channels, frames)
     return (
-        _on_canvas(images, canvas, channels, None, dtype, one),
-        _on_canvas(masks, canvas, channels, None, None, one),
+        _on_canvas(images, canvas, channels, None, dtype, one, frames),
+        _on_canvas(masks, canvas, channels, None, None, one, frames),
     )
 
 
@@ -148,6 +151,7 @@ def _noise(
     check_values: bool | None = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
+    frames: bool = False,
 ) -> Tensor:
     with torch.no_grad():
         noisy: Tensor = noise_function(kind)(
@@ -163,6 +167,7 @@ def _noise(
             check_values=check_values,
             dtype=dtype,
             channels=channels,
+            frames=frames,
         )
     return noisy
 
@@ -183,6 +188,7 @@ def _(
     check_values: bool | None = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
+    frames: bool = False,
 ) -> Tensor:
     return torch.empty(images.shape, dtype=dtype or images.dtype, device=images.device)
 
@@ -277,17 +283,54 @@ class SAS(nn.Module):
         if not self.training:
             seed = 0
         ragged = not isinstance(images, Tensor)
+        given: list[Any] = list(images) if ragged else [images]
+        their_masks = list(masks) if not isinstance(masks, Tensor) else [masks]
+        settings = self._training if self.training else self._evaluation
+        drawn = _seed(seed)
+        ids, windows = _tensor(ids), _tensor(windows)
+        if ragged and self.settings.frames and self._lengths_differ(given):
+            lists: tuple[Tensor, Tensor]
+            lists = self._each(given, their_masks, settings, drawn, ids, windows, dtype)
+            return lists
         x, y = torch.ops.sasaug.sas(
-            list(images) if ragged else [images],
-            list(masks) if not isinstance(masks, Tensor) else [masks],
-            ragged,
-            self._training if self.training else self._evaluation,
-            *_seed(seed),
-            _tensor(ids),
-            _tensor(windows),
-            dtype,
+            given, their_masks, ragged, settings, *drawn, ids, windows, dtype
         )
         return x, y
+
+    def _lengths_differ(self, clips: list[Tensor]) -> bool:
+        last = self.settings.channels == "last"
+        return len({clip.shape[0 if last or clip.ndim == 3 else -3] for clip in clips}) > 1
+
+    def _each(
+        self,
+        images: list[Tensor],
+        masks: list[Tensor],
+        settings: str,
+        drawn: tuple[int, Tensor | None],
+        ids: Tensor | None,
+        windows: Tensor | None,
+        dtype: torch.dtype | None,
+    ) -> Any:  # two lists
+        """Lists of clips of different lengths, which no op returns: an op for each."""
+        n = len(images)
+        if len(masks) != n:
+            raise ValueError(
+                f"masks must match the images in number: expected {n}, got {len(masks)}"
+            )
+        if ids is None:
+            ids = torch.arange(n)
+        elif tuple(ids.shape) != (n,):
+            raise ValueError(f"ids must be {n}, one per sample, got shape {tuple(ids.shape)}")
+        if windows is not None and windows.ndim == 1:
+            windows = windows.expand(n, 4)
+        pairs = [
+            torch.ops.sasaug.sas(
+                [images[s]], [masks[s]], True, settings, *drawn, ids[s : s + 1],
+                None if windows is None else windows[s : s + 1], dtype,
+            )
+            for s in range(n)
+        ]  # fmt: skip
+        return [x[0] for x, _ in pairs], [y[0] for _, y in pairs]
 
     def plan(
         self,
@@ -328,6 +371,7 @@ def thumbnail(
     ids: Any = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
+    frames: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """:func:`sasaug.thumbnail` for tensors, as an op that compilers trace.
 
@@ -340,7 +384,7 @@ def thumbnail(
     size : int, sequence or tensor [n] of int
         The thumbnail's longer side in pixels, from 1 to S. An int32 tensor on the images' GPU is
         read there, and cut to what fits.
-    position, canvas, windows, antialias, value_range, seed, ids, dtype, channels
+    position, canvas, windows, antialias, value_range, seed, ids, dtype, channels, frames
         As in :func:`sasaug.thumbnail`.
 
     Returns
@@ -366,7 +410,7 @@ def thumbnail(
     x, y = torch.ops.sasaug.thumbnail(
         images, masks, _tensor(size), position, *_seed(seed), _tensor(ids),
         None if sides is None else list(sides), _tensor(windows), antialias, _floats(value_range),
-        dtype, channels,
+        dtype, channels, frames,
     )  # fmt: skip
     return x, y
 
@@ -386,6 +430,7 @@ def noise(
     check_values: bool | None = None,
     dtype: torch.dtype | None = None,
     channels: str | None = None,
+    frames: bool = False,
 ) -> Tensor:
     """One kind of ``sasaug.NOISES`` inside the ROI, as an op that compilers trace.
 
@@ -398,7 +443,8 @@ def noise(
     strength : float, sequence or tensor [n] of float
         In the kind's own unit and range, as in :func:`sasaug.speckle` and its like. A float32
         tensor on the images' GPU is read there, and cut to the range.
-    seed, ids, labels, per_channel, salt_vs_pepper, value_range, check_values, dtype, channels
+    seed, ids, labels, per_channel, salt_vs_pepper, value_range, check_values, dtype, channels,
+    frames
         As in :func:`sasaug.speckle`.
 
     Returns
@@ -424,7 +470,7 @@ def noise(
     noisy: Tensor = torch.ops.sasaug.noise(
         images, masks, kind, strengths, *_seed(seed), _tensor(ids),
         None if labels is None else list(labels), per_channel, salt_vs_pepper,
-        _floats(value_range), check_values, dtype, channels,
+        _floats(value_range), check_values, dtype, channels, frames,
     )  # fmt: skip
     return noisy
 
@@ -436,11 +482,13 @@ def _on_canvas(
     count: int | None,
     dtype: torch.dtype | None,
     one: bool,
+    frames: bool,
 ) -> Tensor:
     """Return the output for images or masks like these: ``count`` of them, ``one``, or a batch."""
     shape = list(tensor.shape) if count is None else [count, *tensor.shape]
-    lead = 0 if one or len(shape) == 2 else 1
-    y = lead + 1 if len(shape) - lead == 3 and channels != "last" else lead
+    lead = 0 if one or len(shape) == 2 + frames else 1
+    axis = len(shape) - lead - frames == 3
+    y = lead + frames + (1 if axis and channels != "last" else 0)
     if canvas is not None:
         shape[y : y + 2] = canvas
     return torch.empty(shape, dtype=dtype or tensor.dtype, device=tensor.device)

@@ -10,19 +10,19 @@ from ..settings import SAS
 
 #: For each step: the settings that it does not take, and its values that are not SAS's defaults.
 STEPS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
-    "jax": ((), {}),  # whole SAS, on arrays of either layout
-    "sas": (("channels",), {}),
+    "jax": (("frames",), {}),  # whole SAS, on arrays of either layout
+    "sas": (("channels", "frames"), {}),
     "thumbnail": (
         (
             "channels", "noise", "labels", "per_channel", "salt_vs_pepper", "small_fraction",
-            "apply_to", "check_values", "least_roi",
+            "apply_to", "check_values", "least_roi", "frames",
         ),
         {"noise": None, "apply_to": "all", "p": 1.0},
     ),
     "noise": (
         (
             "channels", "canvas", "thumbnail", "position", "antialias", "small_fraction",
-            "apply_to", "least_roi",
+            "apply_to", "least_roi", "frames",
         ),
         {"thumbnail": None, "apply_to": "all", "p": 1.0},
     ),

@@ -41,8 +41,8 @@ OF_A_RUN = {
 }
 VERSIONS = ("version", "stream_version")  # of a settings.json
 
-#: Settings of SAS that are not options: files have a fixed channel axis.
-NO_OPTIONS = ("channels",)
+#: Settings of SAS that are not options: files have a fixed channel axis, and hold one frame.
+NO_OPTIONS = ("channels", "frames")
 DEFAULTS = {field.name: field.default for field in fields(SAS) if field.name not in NO_OPTIONS}
 DESCRIPTIONS = _descriptions()
 HINTS = get_type_hints(SAS)
