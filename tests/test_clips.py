@@ -289,7 +289,7 @@ WRONG: dict[str, tuple[Any, Any, dict[str, Any], str]] = {
         np.zeros((3, 8, 8), np.uint8),
         {},
         "masks must match the images in number: expected a batch of 5, [n t h w] (5, 3, 8, 8), got "
-        "one without a batch axis, [t h w] (3, 8, 8); masks[None] adds a batch axis",
+        "one without a batch axis, [t h w] (3, 8, 8)",
     ),
     "channels first": (
         np.zeros((2, 3, 8, 8), np.uint8),
