@@ -91,7 +91,7 @@ HOSTS = {"sasaug": direct, "MONAI": monai, "batchgeneratorsv2": nnunet}
 def test_value_range(timed: Any, turn: int, case: str, way: str) -> None:
     make = HOSTS[case]
     x, y = timed(
-        make((LOW, HIGH) if way == "value_range" else None)(), images=1, pixels=SIZE**2,
+        make((LOW, HIGH) if way == "value_range" else None), images=1, pixels=SIZE**2,
         table="z-scored floats", case=f"{case}, one image of {SIZE} x {SIZE}, float32",
         contender="sasaug" if way == "value_range" else way, bytes=5 * SIZE**2,
         note="with `value_range`" if way == "value_range" else "to [0, 1] before, and back after",
