@@ -443,8 +443,9 @@ def noise(
     strength : float, sequence or tensor [n] of float
         In the kind's own unit and range, as in :func:`sasaug.speckle` and its like. A float32
         tensor on the images' GPU is read there, and cut to the range.
-    seed, ids, labels, per_channel, salt_vs_pepper, value_range, check_values, dtype, channels,
-    frames
+    seed, ids, labels, per_channel, salt_vs_pepper
+        As in :func:`sasaug.speckle`.
+    value_range, check_values, dtype, channels, frames
         As in :func:`sasaug.speckle`.
 
     Returns
