@@ -15,6 +15,8 @@ from sasaug import SAS, Plan, _frontends
 X, Y = np.zeros((2, 8, 9), np.uint8), np.ones((2, 8, 9), np.uint8)
 SETTINGS = [
     ({"canvas": -1}, "canvas must be an int or (height, width), each in [1, 536870912], got -1"),
+    ({"canvas": 0}, "canvas must be an int or (height, width), each in [1, 536870912], got 0"),
+    ({"canvas": (8, 0)}, "canvas must be an int or (height, width), each in [1, 536870912], got (8, 0)"),
     ({"canvas": (4, 5, 6)}, "canvas must be an int or (height, width)", ),
     ({"canvas": 2.5}, "canvas must be an int", ),
     ({"thumbnail": (0.5, 0.2)}, "thumbnail must be None, two fractions 0 < low <= high <= 1"),

@@ -349,7 +349,7 @@ def test_number_of_threads_may_be_set():
     try:
         sasaug.set_num_threads(3)
         assert sasaug.get_num_threads() == 3
-        for bad in (True, 0, "2"):
+        for bad in (True, 0, "2", 2.0, float("inf"), float("nan")):
             with pytest.raises(
                 (TypeError, ValueError), match="num_threads must be an integer >= 1"
             ):
