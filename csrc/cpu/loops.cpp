@@ -263,10 +263,9 @@ class SampleRows {
       memset(to, 0, static_cast<size_t>(bytes));
       return;
     }
-    const int64_t size = pixel_bytes(b.out_type);
-    for (int64_t at = 0; at < bytes; at += size) {
-      memcpy(to + at, &black, static_cast<size_t>(size));
-    }
+    with_pixel(b.out_type, [&](auto tag) {  // of a size that the compiler knows
+      for (int64_t at = 0; at < bytes; at += sizeof tag) memcpy(to + at, &black, sizeof tag);
+    });
   }
 
   const Batch& b;
