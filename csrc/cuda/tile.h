@@ -48,11 +48,11 @@ struct Tile {
   Sample p;
   char *images, *masks;                      // those of the tile's first pixel
   const char *image_beneath, *mask_beneath;  // the window's, where nothing is resized
-  uint32_t frame;                            // of the sample
   int32_t y0, x0, rows, columns;
   int32_t left, right, top, bottom;  // the thumbnail's part of the tile; empty: left == right
   Stage stage;
   uint32_t black;  // a black value's bits, repeated in all four bytes
+  uint32_t frame;  // of the sample
   bool copied, antialias_x, antialias_y;
   // The bilinear pair of every column is two neighbouring values: rows shrink, and lie gapless.
   bool pairs;
