@@ -8,14 +8,13 @@
 namespace sasaug {
 
 constexpr int32_t kTileThreads = 128;
-constexpr int32_t kPlainThreads = kTileThreads / 2;  // for the image of a plain tile, or its labels
 constexpr int32_t kTileRows = 32;
 constexpr int32_t kRowValues = 128;  // of a tile's row, all channels together
 
 // A thread's share of a tile: strips of 4 x 4 pixels. Four rows share their random words
 // (kBandRows), and four neighbours make one access.
 constexpr int32_t kStrip = 4;
-constexpr uint32_t kWholeStrip = 0xFFFF;  // a bit for each of its pixels, column by column
+constexpr uint32_t kWholeStrip = 0xFFFF;  // a bit for each of its pixels, row by row
 
 inline namespace SASAUG_VARIANT {
 
@@ -38,7 +37,6 @@ struct Rows {
   int64_t y, plane;
   int32_t unit, units, rows, planes;
   int32_t lanes;  // log2: a power of two of threads share a row, so that short rows keep them busy
-  int32_t step;   // from a thread's row to its next
 };
 
 // A tile: some columns and rows of a sample's canvas, or what is left of them at its edges. Kept
@@ -83,11 +81,11 @@ __device__ inline uint32_t repeated_black(const Batch& b) {
 }
 
 __device__ inline Rows make_rows(char* to, int64_t y, int64_t plane, int32_t planes, int32_t bytes,
-                                 int32_t rows, int32_t threads, uint64_t alignment) {
+                                 int32_t rows, uint64_t alignment) {
   const int32_t unit = common_unit(alignment | static_cast<uint64_t>(bytes));
   const int32_t units = bytes / unit;
-  const int32_t lanes = units > threads / 2 ? 31 - __clz(threads) : 32 - __clz(units - 1);
-  return {to, y, plane, unit, units, rows, planes, lanes, threads >> lanes};
+  const int32_t lanes = units > kTileThreads / 2 ? 31 - __clz(kTileThreads) : 32 - __clz(units - 1);
+  return {to, y, plane, unit, units, rows, planes, lanes};
 }
 
 // What decides how memory is accessed.
@@ -128,9 +126,8 @@ __device__ inline void find_accesses(const Batch& b, Tile& t, bool same_size) {
       bits_of(t.images) | bits_of(b.image_y) | (together ? 0 : bits_of(b.image_c));
   t.image_rows = make_rows(t.images, b.image_y, b.image_c, together ? 1 : b.c,
                            t.columns * t.stage.x * static_cast<int32_t>(out), t.rows,
-                           t.plain ? kPlainThreads : kTileThreads,
                            image_to | (t.plain && copy ? image_bits : 0));
-  t.mask_rows = make_rows(t.masks, b.mask_y, 0, 1, t.columns * b.mask_bytes, t.rows, kPlainThreads,
+  t.mask_rows = make_rows(t.masks, b.mask_y, 0, 1, t.columns * b.mask_bytes, t.rows,
                           out_bits | (copy ? mask_bits : 0));
 }
 
