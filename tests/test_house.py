@@ -106,6 +106,7 @@ def test_only_the_door_knows_pybind11():
 
 #: Who may import a framework, and which. An adapter is of the library that it is named after.
 IMPORTERS = {
+    "_torch_ops.py": {"torch"},
     "torch.py": {"torch"},
     "adapters/albumentations.py": {"albumentations"},
     "adapters/batchgenerators.py": {"batchgeneratorsv2", "torch"},
