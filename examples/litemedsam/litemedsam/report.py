@@ -7,6 +7,7 @@ from pathlib import Path
 
 from litemedsam import figures, tables
 from litemedsam.evaluate import write_csv
+from litemedsam.markdown import average_table, summary_table
 
 
 def report(
@@ -35,14 +36,14 @@ def report(
     options = {"resamples": resamples}
     summaries = tables.summarise(runs, **options)
     write_csv(summaries, out / "summary.csv")
-    parts = ["# Results", tables.summary_markdown(summaries, note=note)]
+    parts = ["# Results", summary_table(summaries, note=note)]
     first, *others = runs
     compared = []
     for other in others:
         averages = tables.average(runs, first, other, **options)
         compared += tables.compare(runs, first, other, **options)
         parts += [f"## {first} against {other}, over test sets and clicks",
-                  tables.average_markdown(averages, note)]  # fmt: skip
+                  average_table(averages, note)]  # fmt: skip
     if compared:
         write_csv(compared, out / "comparison.csv")
     text = "\n".join(parts)

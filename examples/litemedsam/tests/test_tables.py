@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from litemedsam import tables
+from litemedsam import markdown, tables
 from litemedsam.evaluate import Row, write_csv
 from litemedsam.tables import Scores, bootstrap_mean, difference, paired_p, scores
 
@@ -187,7 +187,7 @@ def test_a_test_set_without_small_structures_does_not_count():
     found = tables.average(runs, "a", "b", sizes=("small", "all"), metrics=("dice",), **QUICK)
     assert [(row.test_sets, row.n) for row in found] == [(1, 10), (2, 21)]
     assert np.isfinite(found[0].low) and np.isnan(found[1].low)
-    assert "[n too small]" in tables.average_markdown(found)
+    assert "[n too small]" in markdown.average_table(found)
 
 
 def test_runs_that_do_not_match_are_refused():
@@ -233,7 +233,7 @@ def test_tables_are_written_as_csv_and_markdown(tmp_path):
     assert [float(row["mean"]) for row in held] == pytest.approx([r.mean for r in found], abs=1e-6)
     assert {row["n"] for row in held} == {"10", "6"}
 
-    lines = tables.summary_markdown(found, clicks=(1, 3), note="Stand-in weights.").splitlines()
+    lines = markdown.summary_table(found, clicks=(1, 3), note="Stand-in weights.").splitlines()
     assert lines[0] == "| Test set | Structures | n | Metric | Run | box | 1 click | 3 clicks |"
     cell = next(r for r in found if (r.run, r.test_set, r.clicks) == ("without", "two", 3))
     assert [line.split(" | ")[0:5:4] for line in lines[2:6]] == [
@@ -242,12 +242,6 @@ def test_tables_are_written_as_csv_and_markdown(tmp_path):
     assert lines[5].startswith("| two | small | 6 | Dice | without | ")
     assert lines[5].endswith(f"| {cell.mean:.3f} [{cell.low:.3f}, {cell.high:.3f}] |")
     assert lines[-1] == "Stand-in weights."
-
-    rows = tables.compare(runs, "with", "without", sizes=("all",), metrics=("nsd",), **QUICK)
-    text = tables.comparison_markdown(rows)
-    assert "| with - without [95 % interval] | p (Wilcoxon) |" in text
-    assert f"| one | all | 20 | NSD | 1 click | {rows[0].difference:+.3f} [" in text
-    assert "| < 0.001 |" in text
 
 
 def test_runs_are_read_by_name(tmp_path):

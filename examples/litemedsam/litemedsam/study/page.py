@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter, ScalarFormatter
 
 from ..figures import COLOURS, MARKERS, save, styled
+from ..markdown import table
 from .effects import SIZES, Cell, Effect, effects, held_out
 from .plan import Plan
 from .tables import Entry
@@ -100,8 +101,8 @@ def progress(plan: Plan, entries: Sequence[Entry]) -> str:
         [name, len(runs), sum(run.name in done for run in runs), _seeds(runs, done) or NOT_RUN]
         for name, runs in plan.blocks.items()
     ]
-    table = _markdown(["block", "runs planned", "done", "seeds complete"], rows)
-    return f"{table}\n\nA run that several blocks need is made once and counts in each."
+    blocks = _markdown(["block", "runs planned", "done", "seeds complete"], rows)
+    return f"{blocks}\n\nA run that several blocks need is made once and counts in each."
 
 
 def effect_table(found: Sequence[Effect]) -> str:
@@ -247,5 +248,4 @@ def _interval(effect: Effect) -> str:
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(value) for value in line) + " |" for line in lines)
+    return table(head, [[str(value) for value in row] for row in rows]).rstrip("\n")
