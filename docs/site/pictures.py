@@ -92,9 +92,14 @@ def preset_sheet(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.uint8]:
 
 def clip_sheet(image: NDArray[Any], mask: NDArray[Any]) -> NDArray[np.uint8]:
     """Draw frames of a clip whose structure moves, and the same frames under one draw."""
-    steps = (0, 8, 16, 24)  # pixels
-    clip = np.stack([np.roll(image, step, 1) for step in steps])
-    masks = np.stack([np.roll(mask, step, 1) for step in steps])
+    steps = (0, 5, 10, 15)  # pixels
+    seen = image > 0
+    fan = np.logical_or.accumulate(seen, 1) & np.logical_or.accumulate(seen[:, ::-1], 1)[:, ::-1]
+    clip, masks = np.stack([image] * len(steps)), np.stack([mask] * len(steps))
+    for frame, step in enumerate(steps[1:], start=1):  # the tissue moves, the probe does not
+        shifted = np.roll(image, step, 1)
+        clip[frame] = np.where(fan & (shifted > 0), shifted, image)
+        masks[frame] = np.roll(mask, step, 1) * fan
     augment = sasaug.SAS(
         thumbnail=(144, 144), noise={"speckle": (0.4, 0.4)}, p=1.0, apply_to="all", frames=True
     )
