@@ -370,14 +370,14 @@ def test_interrupt_has_status_130_and_the_same_command_goes_on(tmp_path):
     for index in range(24):
         write(tmp_path / f"images/x{index}.png", picture(index, (300, 300, 3)))
         write(tmp_path / f"masks/x{index}.png", disc((300, 300), 60, 255, (150, 150)))
-    command = [*arguments(tmp_path, tmp_path / "out"), "--copies", 8, "--jobs", 1]
+    command = [*arguments(tmp_path, tmp_path / "out"), "--copies", 24, "--jobs", 1]
     process = start(*command, stderr=subprocess.PIPE, text=True)
     journals, limit = tmp_path / "out/.sasaug", time.monotonic() + LIMIT
     while not list(journals.glob("*/journal-*")) and time.monotonic() < limit:
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=LIMIT)
-    assert process.returncode == 130
+    assert process.returncode == 130, said
     assert said.endswith("error: interrupted; run the same command again to resume\n")
     assert not (tmp_path / "out/manifest.csv").exists()
     facts = json.loads(run(*command, "--json").stdout)
