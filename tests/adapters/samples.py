@@ -29,11 +29,22 @@ def picture(number: int = 0, channels: int = 1) -> tuple[Any, Any]:
     return rng.integers(0, 256, (channels, h, w), np.uint8), mask
 
 
+def clip(number: int = 0, channels: int = 1, frames: int = 5) -> tuple[Any, Any]:
+    """A clip [c t h w] of uint8, and its mask [t h w] with labels 0, 1, 2, which moves."""
+    _, mask = picture(number)
+    rng = np.random.default_rng(number)
+    masks = np.stack([np.roll(mask, 2 * frame, 1) for frame in range(frames)])
+    return rng.integers(0, 256, (channels, frames, *mask.shape), np.uint8), masks
+
+
 def expected(image: Any, mask: Any, seed: int, id: int = 0, **settings: Any) -> tuple[Any, Any]:
-    """What sasaug makes of an image [c h w] and its mask [h w], both of numpy."""
+    """What sasaug makes of an image [c h w] and its mask [h w], both of numpy.
+
+    With ``frames=True`` of a clip [c t h w] and its mask [t h w].
+    """
     how = sasaug.SAS(channels="first", **settings)
     x, y = how(image[None], mask[None], seed=seed, ids=[id])
-    return x[0], y[0, 0] if y.ndim == 4 else y[0]
+    return x[0], y[0]
 
 
 def plan(mask: Any, seed: int, id: int = 0, **settings: Any) -> sasaug.Plan:

@@ -87,6 +87,23 @@ def test_further_channels_and_targets_follow():
     assert out["regression_target"].sum() != 0 and (out["image"].numpy() != x).any()
 
 
+def test_targets_of_volumes_follow():
+    image, mask = (torch.from_numpy(array) for array in samples.clip())
+    image, segmentation = image.float() / 255, mask[None].short()
+    how = {**SETTINGS, "noise": {"gaussian": (0.1, 0.1)}, "frames": True}
+    np.random.seed(3)
+    out = SASTransform(**how)(
+        image=image, segmentation=segmentation, regression_target=image * 3 - 1
+    )
+    x, y = expected(image.numpy(), mask.numpy(), seed_of(3), **{**how, "noise": None})
+    assert np.array_equal(out["segmentation"][0], y)
+    plan = samples.plan(mask.numpy(), seed_of(3), **how)
+    left, top, width, height = plan.samples["thumbnail"][0]
+    part = (..., slice(top, top + height), slice(left, left + width))
+    assert np.allclose(out["regression_target"][part], x[part] * 3 - 1, atol=1e-5)
+    assert (out["image"].numpy() != x).any()
+
+
 def test_single_steps():
     data = sample()
     noisy = MaskedNoiseTransform(noise={"salt_pepper": (1.0, 1.0)}, labels=(2,))
@@ -120,7 +137,18 @@ def test_z_scores():
         ({"p": 2}, {}, ValueError, r"p must be in \[0, 1\], got 2"),
         ({"size": 2}, {}, TypeError, "settings must be of .*, got 'size'"),
         ({}, {"segmentation": None}, ValueError, "must hold image and segmentation, got"),
-        ({}, {"image": torch.zeros(1, 2, 9, 9)}, ValueError, r"image must be 2-D.*\(1, 2, 9, 9\)"),
+        (
+            {},
+            {"image": torch.zeros(1, 2, 9, 9)},
+            ValueError,
+            r"must be 2-D, \[c h w\], got shape \(1, 2, 9, 9\); 3-D patches need frames=True$",
+        ),
+        (
+            {"frames": True},
+            {},
+            ValueError,
+            r"image must be 3-D with frames=True, \[c d h w\], got shape \(1, \d+, \d+\)$",
+        ),
         ({}, {"bbox": [1]}, ValueError, "the sample must hold no bbox"),
         ({"sample_seed": 1}, {}, ValueError, "sample_id must be given where sample_seed is"),
     ],

@@ -1,11 +1,13 @@
 """One job: move label planes of any type, as a plan moves masks.
 
 Arrays are numpy's or torch's. A mask comes as planes [k h w]: a label map has one, one-hot masks
-and instances have more. Planes may be of any type, floats included: pixels are copied as bits.
+and instances have more. The mask of a clip has planes for each frame, [t k h w]. Planes may be of
+any type, floats included: pixels are copied as bits.
 """
 
 from __future__ import annotations
 
+import math
 import sys
 from functools import cache
 from typing import Any
@@ -17,7 +19,7 @@ from ..plan import Plan
 
 
 def refuse_background(planes: Any) -> None:
-    """Raise if planes [k h w] or [n k h w] are one-hot with a channel for the background."""
+    """Raise if planes [... k h w] are one-hot with a channel for the background."""
     channels = planes.shape[-3]
     if partition(planes):
         raise ValueError(
@@ -35,23 +37,23 @@ def partition(planes: Any) -> bool:
 
 
 def follow(plan: Plan, planes: Any, one_hot: bool = False) -> Any:
-    """Move planes [k h w] or [n k h w] of any type by the plan of one or n samples.
+    """Move planes [... k h w] of any type by the plan of one or n samples, the first axis then.
 
     ``one_hot``: plane 0 is the background, and is set around the thumbnail.
     """
-    *rest, channels, height, width = planes.shape
-    if channels == 0:
-        return zeros(planes, (*rest, 0, *plan.canvas), planes.dtype)
-    quiet = plan[np.repeat(np.arange(len(plan)), channels)]
-    quiet.samples["noise"], quiet.value_range = -1, None
+    *rest, height, width = planes.shape
+    if 0 in rest:
+        return zeros(planes, (*rest, *plan.canvas), planes.dtype)
+    quiet = plan[np.repeat(np.arange(len(plan)), math.prod(rest) // len(plan))]
+    quiet.samples["noise"], quiet.value_range, quiet.frames = -1, None, False
     bits, one = as_bits(planes), None
-    if one_hot and channels > 1 and 0 not in planes.shape:
+    if one_hot and planes.shape[-3] > 1 and 0 not in planes.shape:
         one = bits.max()
         background = bits[..., :1, :, :] ^ one
         bits = _stacked(background, bits[..., 1:, :, :])
     bits = bits.reshape(-1, height, width)
     black = zeros(bits, bits.shape, "uint8")
-    moved = apply(quiet, black, bits)[1].reshape(*rest, channels, *plan.canvas)
+    moved = apply(quiet, black, bits)[1].reshape(*rest, *plan.canvas)
     if one is not None:
         moved[..., 0, :, :] ^= one  # so that padding, which is 0, becomes background
     return as_type(moved, planes.dtype)

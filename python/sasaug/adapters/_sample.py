@@ -97,18 +97,21 @@ class Recipe:
         """Draw a plan and apply it to an image and the mask of its ROI.
 
         ``image`` is [c h w] of torch, or [h w] or [h w c] of numpy; ``planes`` [k h w] or None.
-        ``seed`` gives the host's seed, or None for the array library's; it is not called where ids
-        name the samples.
+        Clips: [c t h w], [t h w] or [t h w c], and [t k h w]. ``seed`` gives the host's seed, or
+        None for the array library's; it is not called where ids name the samples.
         """
         if self.names(sample_id):
             return self.draw_batch(image, planes, self.sample_seed, [int(sample_id)])
         return self.draw_batch(image, planes, seed(), None)
 
     def draw_batch(self, image: Any, planes: Any, seed: Any, ids: Any) -> Sample:
-        """Do the same for a sample or a batch, [n c h w] of torch with planes [n k h w]."""
+        """Do the same for a sample or a batch, [n c h w] of torch with planes [n k h w].
+
+        Clips: [n c t h w] with planes [n t k h w].
+        """
         mask, settings, whole = self.mask(image, planes)
-        images, masks = _batched(image, mask)
-        batches = batch_pair(images, masks, None)
+        images, masks = _batched(image, mask, settings.frames)
+        batches = batch_pair(images, masks, None, None, settings.frames)
         plan, inputs = settings._drawing(batches[1], seed, ids, None)
         plan.value_range = self.range_of(image)
         threads = resolve_threads(None)
@@ -135,12 +138,13 @@ class Recipe:
         return self.settings.thumbnail is not None or self.settings.canvas is not None
 
     def mask(self, image: Any, planes: Any) -> tuple[Any, SAS, bool]:
-        """Return the mask [h w] or [n h w] that the kernels read, and the settings for it.
+        """Return the mask that the kernels read, and the settings for it.
 
-        And whether it is the only plane, so that moving it moves the planes.
+        It is [h w], of a clip [t h w]; [n ...] of a batch. And whether it is the only plane, so
+        that moving it moves the planes.
         """
         if planes is None or 0 in planes.shape[:-2]:
-            return _nothing(image), self.unlabelled, False
+            return _nothing(image, self.settings.frames), self.unlabelled, False
         single = planes.shape[-3] == 1
         plane = as_bits(planes[..., 0, :, :])
         if not self.needs_roi:
@@ -163,7 +167,7 @@ class Recipe:
         return not is_floating(planes) or not bool((bits == -(2 ** (8 * bits.itemsize - 1))).any())
 
     def _roi(self, planes: Any) -> Any:
-        """Return where any plane holds one of the labels: bool [h w] or [n h w]."""
+        """Return where any of the planes [... k h w] holds one of the labels: bool [... h w]."""
         labels, channels = self.settings.labels, planes.shape[-3]
         if self.one_hot:
             if channels < 2:
@@ -186,8 +190,9 @@ class Recipe:
         if self.one_hot is None and planes.shape[-3] > 1 and bool(roi.all()):
             refuse_background(planes)
         if self.watch.open and 0 not in roi.shape:
+            count = len(roi) if roi.ndim > 2 + self.settings.frames else 1
             held = functools.partial(_values, planes, bool(self.one_hot))
-            self.watch.see(roi, held, self.settings.labels)
+            self.watch.see(roi, count, held, self.settings.labels)
 
     def range_of(self, image: Any) -> tuple[float, float] | None:
         """Return black and full scale of an image; None: those of its type."""
@@ -205,7 +210,7 @@ class Sample:
 
     recipe: Recipe
     plan: Plan
-    mask: Any  # that the kernels read, [h w] or [n h w]
+    mask: Any  # that the kernels read
     source: Any
     x: Any  # of the source
     planes: Any
@@ -219,7 +224,7 @@ class Sample:
         return self._applied(replace(self.plan, value_range=self.recipe.range_of(image)), image)
 
     def _applied(self, plan: Plan, image: Any) -> Any:
-        images, masks = _batched(image, self.mask)
+        images, masks = _batched(image, self.mask, plan.frames)
         check = self.recipe.settings.check_values
         x = apply(plan, images, masks, check_values=check)[0]
         return x[0] if images.ndim > image.ndim else x
@@ -231,7 +236,7 @@ class Sample:
         return self._applied(quiet, image)
 
     def masks(self, planes: Any) -> Any:
-        """Move planes [k h w] or [n k h w] of any type by the plan."""
+        """Move planes [... k h w] of any type by the plan."""
         source = _same(planes, self.planes)
         if source and self.y is not None:
             y, self.y = self.y, None
@@ -243,16 +248,19 @@ class Sample:
         return follow(self.plan, planes, one_hot)
 
 
-def _batched(image: Any, mask: Any) -> tuple[Any, Any]:
-    return (image[None], mask[None]) if (image.ndim, mask.ndim) == (3, 2) else (image, mask)
+def _batched(image: Any, mask: Any, clips: bool) -> tuple[Any, Any]:
+    """Return one image with channels and its mask as batches; others as they are."""
+    one = (image.ndim, mask.ndim) == (3 + clips, 2 + clips)
+    return (image[None], mask[None]) if one else (image, mask)
 
 
-def _nothing(image: Any) -> Any:
-    """Return an empty ROI for an image: bool [h w], or [n h w] for a batch."""
+def _nothing(image: Any, clips: bool) -> Any:
+    """Return an empty ROI for an image or a batch: bool [h w], of a clip [t h w]; or [n ...]."""
+    axes = 2 + clips
     if isinstance(image, np.ndarray):
-        return np.zeros(image.shape[:2], bool)
-    shape = image.shape[-2:] if image.ndim == 3 else (len(image), *image.shape[-2:])
-    return zeros(image, shape, "bool")
+        return np.zeros(image.shape[:axes], bool)
+    shape = image.shape[-axes:]
+    return zeros(image, shape if image.ndim == 1 + axes else (len(image), *shape), "bool")
 
 
 def _values(planes: Any, one_hot: bool) -> list[float]:

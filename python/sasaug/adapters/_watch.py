@@ -29,16 +29,15 @@ class Watch:
     def open(self) -> bool:
         return self._whole is not None or self._without is not None
 
-    def look(self, masks: NDArray[Any], labels: Any) -> None:
-        """See label maps of numpy, [h w] or [n ...]."""
+    def look(self, masks: NDArray[Any], labels: Any, clips: bool) -> None:
+        """See label maps of numpy, [h w] or [n ...]; clips: [t h w] or [n ...]."""
         if self.open and 0 not in masks.shape:
             roi = masks != 0 if labels is None else np.isin(masks, labels)
-            count = len(masks) if masks.ndim > 2 else 1
-            self.see(roi.reshape(count, -1, masks.shape[-1]), lambda: np.unique(masks), labels)
+            count = len(masks) if masks.ndim > 2 + clips else 1
+            self.see(roi, count, lambda: np.unique(masks), labels)
 
-    def see(self, roi: Any, values: Callable[[], Iterable[float]], labels: Any) -> None:
-        """Count a ROI [h w] or [n h w], of masks that hold the ``values``."""
-        count = 1 if roi.ndim == 2 else len(roi)
+    def see(self, roi: Any, count: int, values: Callable[[], Iterable[float]], labels: Any) -> None:
+        """Count the ROI of ``count`` masks that hold the ``values``."""
         self._see_whole(count, bool(roi.all()))
         if labels is None:
             self._without = None

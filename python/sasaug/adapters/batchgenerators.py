@@ -1,6 +1,7 @@
 """One job: SAS as transforms of batchgeneratorsv2, with which nnU-Net trains.
 
-Samples are 2-D: images [c h w], segmentations [k h w], tensors on the CPU.
+Samples are 2-D, images [c h w] with segmentations [k h w], or with ``frames=True`` 3-D, [c d h w]
+with [k d h w]: tensors on the CPU.
 """
 
 from __future__ import annotations
@@ -41,13 +42,16 @@ class SASTransform(BasicTransform):
         channels are structures. Default: as False, but one that looks one-hot with a background
         is refused.
     settings
-        Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``p``, ``labels``, ...
+        Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``p``, ``labels``, ...;
+        with ``frames=True`` patches are 3-D, and all slices, the first spatial axis, get one
+        thumbnail, in-plane.
 
     Raises
     ------
     ValueError, TypeError
-        If a setting breaks its rule; when called, if the image or segmentation is missing or 3-D,
-        if there are boxes or key points, or float images out of range.
+        If a setting breaks its rule; when called, if the image or segmentation is missing or not
+        2-D, with ``frames=True`` 3-D, if there are boxes or key points, or float images out of
+        range.
 
     Examples
     --------
@@ -92,19 +96,22 @@ class SASTransform(BasicTransform):
         if image is None or (segmentation is None and self._step != "thumbnail"):
             raise ValueError(f"the sample must hold image and segmentation, got {list(data_dict)}")
         for key in ("image", "segmentation"):
-            array = data_dict.get(key)
-            if array is not None and array.ndim != 3:
-                raise ValueError(f"{key} must be 2-D, [c h w], got shape {tuple(array.shape)}")
-        sample = self._recipe.draw(image, segmentation, _seed, data_dict.get("sample_id"))
+            if data_dict.get(key) is not None:
+                _check_axes(key, data_dict[key].shape, self.settings.frames)
+        planes = None if segmentation is None else self._planes(segmentation)
+        sample = self._recipe.draw(image, planes, _seed, data_dict.get("sample_id"))
         return {"sample": sample}
+
+    def _planes(self, segmentation: torch.Tensor) -> torch.Tensor:
+        """Return [k h w] as it is, and [k d h w] as [d k h w], or back."""
+        return segmentation.swapaxes(0, 1) if self.settings.frames else segmentation
 
     def _apply_to_image(self, img: torch.Tensor, **params: Any) -> torch.Tensor:
         x: torch.Tensor = params["sample"].image(img)
         return x
 
     def _apply_to_segmentation(self, segmentation: torch.Tensor, **params: Any) -> torch.Tensor:
-        y: torch.Tensor = params["sample"].masks(segmentation)
-        return y
+        return self._planes(params["sample"].masks(self._planes(segmentation)))
 
     def _apply_to_regr_target(self, regression_target: Any, **params: Any) -> Any:
         sample: Sample = params["sample"]
@@ -115,8 +122,8 @@ class SASTransform(BasicTransform):
 class ThumbnailTransform(SASTransform):
     """Step 1 alone: a thumbnail of random size on a black canvas; it needs no segmentation.
 
-    Settings: ``canvas``, ``thumbnail`` (the range of its longer side), ``position``, ``antialias``
-    and ``p`` (default 1). See :class:`SASTransform` for the rest.
+    Settings: ``canvas``, ``thumbnail`` (the range of its longer side), ``position``,
+    ``antialias``, ``frames`` and ``p`` (default 1). See :class:`SASTransform` for the rest.
     """
 
     _step = "thumbnail"
@@ -126,8 +133,8 @@ class ThumbnailTransform(SASTransform):
 class MaskedNoiseTransform(SASTransform):
     """Step 2 alone: one of the kinds of noise, inside the segmentation only.
 
-    Settings: ``noise``, ``labels``, ``per_channel``, ``salt_vs_pepper`` and ``p`` (default 1). All
-    but the image passes through. See :class:`SASTransform` for the rest.
+    Settings: ``noise``, ``labels``, ``per_channel``, ``salt_vs_pepper``, ``frames`` and ``p``
+    (default 1). All but the image passes through. See :class:`SASTransform` for the rest.
     """
 
     _step = "noise"
@@ -137,6 +144,13 @@ class MaskedNoiseTransform(SASTransform):
 
     def _apply_to_regr_target(self, regression_target: Any, **params: Any) -> Any:
         return regression_target
+
+
+def _check_axes(key: str, shape: torch.Size, frames: bool) -> None:
+    if len(shape) != 3 + frames:
+        rule = "3-D with frames=True, [c d h w]" if frames else "2-D, [c h w]"
+        volumes = "; 3-D patches need frames=True" if len(shape) == 4 else ""
+        raise ValueError(f"{key} must be {rule}, got shape {tuple(shape)}{volumes}")
 
 
 def _seed() -> int:

@@ -60,7 +60,8 @@ class SAS:
         Parameters
         ----------
         images : jax.Array [h w], [n h w], [n h w c] or [n c h w]
-            uint8 and uint16 of their full range, float16, bfloat16 and float32 of [0, 1].
+            uint8 and uint16 of their full range, float16, bfloat16 and float32 of [0, 1]. With
+            ``frames=True`` clips: [t h w] in the place of [h w].
         masks : jax.Array
             bool or any integer type, of the images' sizes.
         key : key of jax.random, or an integer
@@ -93,13 +94,14 @@ class SAS:
     def _on_host(self, images: Any, masks: Any, words: Any, ids: Any = None) -> Any:
         images, masks = np.asarray(images), np.asarray(masks)
         if self.settings.noise:
-            self._watch.look(masks, self.settings.labels)
+            self._watch.look(masks, self.settings.labels, self.settings.frames)
         ids = None if ids is None else np.atleast_1d(np.asarray(ids))
         return self.settings(images, masks, seed=_seed(words), ids=ids)
 
     def _on_canvas(self, array: Any) -> jax.ShapeDtypeStruct:
         shape = list(array.shape)
-        rows = -3 if len(shape) == 4 and self.settings.channels != "first" else -2
+        with_channels = len(shape) == 4 + self.settings.frames
+        rows = -3 if with_channels and self.settings.channels != "first" else -2
         if self.settings.canvas is not None:
             shape[rows], shape[rows + 1] = self.settings.canvas  # type: ignore[misc]
         return jax.ShapeDtypeStruct(shape, array.dtype)

@@ -1,7 +1,8 @@
 """One job: SAS as transforms of MONAI, for arrays and for dictionaries.
 
-Images are [c h w] with 1 to 4 channels, masks [k h w]: one channel of labels, or one-hot. As
-MONAI's own transforms, these return tensors, ``MetaTensor`` where metadata is tracked.
+Images are [c h w] with 1 to 4 channels, masks [k h w]: one channel of labels, or one-hot. With
+``frames=True`` they are volumes or clips, whose slices ``spatial_dim`` names. As MONAI's own
+transforms, these return tensors, ``MetaTensor`` where metadata is tracked.
 """
 
 from __future__ import annotations
@@ -16,11 +17,12 @@ from monai.data.meta_obj import get_track_meta
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms.inverse import InvertibleTransform
 from monai.transforms.transform import MapTransform, RandomizableTransform
-from monai.utils import convert_to_tensor, ensure_tuple
+from monai.utils import ensure_tuple
 from monai.utils.enums import CommonKeys, TraceKeys, TransformBackends
 
 from .._undo import undone
 from ..plan import Plan
+from ._monai_axes import Axes
 from ._planes import follow
 from ._sample import Recipe, Sample
 from ._settings import changed, shows_settings, step_settings, written
@@ -61,14 +63,19 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
         True: channel 0 of a mask with several channels is the background. It is not part of the
         ROI, and it is set around the thumbnail; ``labels`` are channels. False: all channels are
         structures. Default: as False, but a mask that looks one-hot with a background is refused.
+    spatial_dim : {0, 1, 2}, optional
+        With ``frames=True``: which spatial axis the slices of a volume, or the frames of a clip,
+        lie along. 2: [c h w d], as ``LoadImaged`` gives NIfTI and DICOM volumes; 0: [c d h w].
+        There is no default, since no array tells.
     settings
-        Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``labels``, ...
+        Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``labels``, ...; with
+        ``frames=True`` all slices of a volume get one thumbnail, in-plane.
 
     Raises
     ------
     ValueError, TypeError
-        If a setting breaks its rule; when called, if the image is not [c h w] or floats are out of
-        range.
+        If a setting breaks its rule; when called, if the image is not [c h w], with
+        ``frames=True`` not 3-D, or floats are out of range.
 
     Examples
     --------
@@ -91,6 +98,7 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
         value_range: tuple[float, float] | str | None = None,
         sample_seed: int | None = None,
         one_hot: bool | None = None,
+        spatial_dim: int | None = None,
         **settings: Any,
     ) -> None:
         if "p" in settings:
@@ -98,6 +106,7 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
         given = settings if prob is None else {**settings, "p": prob}
         chosen = step_settings(self._step, given, "prob")
         RandomizableTransform.__init__(self, chosen.p)
+        self._axes = Axes.checked(spatial_dim, chosen.frames)
         self._recipe = Recipe(chosen, value_range, sample_seed, one_hot)
         self._seed = 0
         self._origin = Origin()
@@ -119,7 +128,9 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
         """Return the arguments that are not the default."""
         names = ("value_range", "sample_seed", "one_hot")
         options = {name: getattr(self._recipe, name) for name in names}
-        arguments = changed(self._step, self.settings, **options)
+        arguments = changed(
+            self._step, self.settings, **options, spatial_dim=self._axes.spatial_dim
+        )
         return {"prob" if name == "p" else name: value for name, value in arguments.items()}
 
     def randomize(self, data: Any = None) -> None:
@@ -132,23 +143,25 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
             self.randomize()
         if mask is None and self._step != "thumbnail":
             raise ValueError("mask must be given, it holds the ROI; got None")
-        planes = None if mask is None else _plain(mask, "mask")
-        image = _plain(img, "img")
+        planes = None if mask is None else self._axes.planes(mask, "mask")
+        image = self._axes.image(img, "img")
         return self._recipe.draw(image, planes, lambda: self._origin.seed(self._seed), sample_id)
 
     def image(self, img: Any, sample: Sample) -> Any:
-        return self._moved(img, sample.image(_plain(img, "img")), sample.plan, BILINEAR)
+        x = self._axes.from_image(sample.image(self._axes.image(img, "img")))
+        return self._moved(img, x, sample.plan, BILINEAR)
 
     def mask(self, mask: Any, sample: Sample) -> Any:
-        return self._moved(mask, sample.masks(_plain(mask, "mask")), sample.plan, NEAREST)
+        y = self._axes.from_planes(sample.masks(self._axes.planes(mask, "mask")))
+        return self._moved(mask, y, sample.plan, NEAREST)
 
     def _moved(self, source: Any, result: torch.Tensor, plan: Plan, mode: str) -> Any:
         out = _like(source, result)
         if isinstance(out, MetaTensor):
             self.push_transform(
                 out,
-                sp_size=plan.canvas,
-                affine=_affine(plan),
+                sp_size=tuple(result.shape[1:]),
+                affine=self._axes.affine(plan),
                 extra_info={"plan": plan.to_json(), "mode": mode},
                 orig_size=tuple(source.shape[1:]),
             )
@@ -161,24 +174,28 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
         sample_id: int | None = None,
         randomize: bool = True,
     ) -> Any:
-        """Augment an image [c h w] and its mask [k h w]; the pair of them, or the image alone."""
+        """Augment an image [c h w] and its mask [k h w]; return both, or the image alone.
+
+        With ``frames=True`` both have one axis more, the slices' at ``spatial_dim``.
+        """
         sample = self.draw(img, mask, sample_id, randomize)
         x = self.image(img, sample)
         return x if mask is None else (x, self.mask(mask, sample))
 
     def inverse(self, data: Any) -> Any:
-        """Take an image, mask or prediction [c h w] back to its source's place and size."""
+        """Take an image, mask or prediction back to its source's place and size."""
         done = self.pop_transform(data)
         plan = Plan.from_json(done[TraceKeys.EXTRA_INFO]["plan"])
-        height, width = (int(side) for side in done[TraceKeys.ORIG_SIZE])
-        planes = _plain(data, "data")
+        size = self._axes.in_plane(done[TraceKeys.ORIG_SIZE])
         if done[TraceKeys.EXTRA_INFO]["mode"] == BILINEAR:
-            result = plan.undo(planes, sizes=(height, width))[0]
+            x = plan.undo(self._axes.image(data, "data"), sizes=size)[0]
+            result = self._axes.from_image(x)
         else:
-            result = follow(undone(plan, (height, width)), planes)
+            y = follow(undone(plan, size), self._axes.planes(data, "data"))
+            result = self._axes.from_planes(y)
         out = _like(data, result)
         with self.trace_transform(False):
-            self.push_transform(out, affine=torch.linalg.inv(_affine(plan)))
+            self.push_transform(out, affine=torch.linalg.inv(self._axes.affine(plan)))
         return out
 
 
@@ -186,8 +203,8 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
 class RandThumbnail(RandSAS):
     """Step 1 alone: a thumbnail of random size on a black canvas; it needs no mask.
 
-    Settings: ``canvas``, ``thumbnail`` (the range of its longer side), ``position`` and
-    ``antialias``. See :class:`RandSAS` for the rest.
+    Settings: ``canvas``, ``thumbnail`` (the range of its longer side), ``position``, ``antialias``
+    and ``frames``. See :class:`RandSAS` for the rest.
     """
 
     _step = "thumbnail"
@@ -197,8 +214,8 @@ class RandThumbnail(RandSAS):
 class RandMaskedNoise(RandSAS):
     """Step 2 alone: one of the kinds of noise, inside the mask only; returns the image.
 
-    Settings: ``noise``, ``labels``, ``per_channel`` and ``salt_vs_pepper``. See :class:`RandSAS`
-    for the rest. Noise is not invertible: ``inverse`` returns the data unchanged.
+    Settings: ``noise``, ``labels``, ``per_channel``, ``salt_vs_pepper`` and ``frames``. See
+    :class:`RandSAS` for the rest. Noise is not invertible: ``inverse`` returns the data unchanged.
     """
 
     _step = "noise"
@@ -232,7 +249,7 @@ class RandSASd(RandomizableTransform, MapTransform, InvertibleTransform):
         Where the sample id is, with ``sample_seed``.
     allow_missing_keys : bool
         Pass over images that a sample does not have.
-    prob, value_range, sample_seed, one_hot, settings
+    prob, value_range, sample_seed, one_hot, spatial_dim, settings
         As in :class:`RandSAS`.
 
     Raises
@@ -267,6 +284,7 @@ class RandSASd(RandomizableTransform, MapTransform, InvertibleTransform):
         value_range: tuple[float, float] | str | None = None,
         sample_seed: int | None = None,
         one_hot: bool | None = None,
+        spatial_dim: int | None = None,
         **settings: Any,
     ) -> None:
         self.mask_keys = () if mask_key is None else tuple(dict.fromkeys(ensure_tuple(mask_key)))
@@ -279,8 +297,9 @@ class RandSASd(RandomizableTransform, MapTransform, InvertibleTransform):
             )
         MapTransform.__init__(self, images, allow_missing_keys)
         self.rand_sas = self._array(
-            prob, value_range=value_range, sample_seed=sample_seed, one_hot=one_hot, **settings
-        )
+            prob, value_range=value_range, sample_seed=sample_seed, one_hot=one_hot,
+            spatial_dim=spatial_dim, **settings,
+        )  # fmt: skip
         RandomizableTransform.__init__(self, self.rand_sas.prob)
         self.id_key = id_key
         if not self.mask_keys and self._step != "thumbnail":
@@ -370,25 +389,9 @@ RandThumbnailD = RandThumbnailDict = RandThumbnaild
 RandMaskedNoiseD = RandMaskedNoiseDict = RandMaskedNoised
 
 
-def _plain(array: Any, argument: str) -> torch.Tensor:
-    tensor: torch.Tensor = convert_to_tensor(array, track_meta=False)
-    if tensor.ndim != 3:
-        raise ValueError(
-            f"{argument} must be one 2-D frame, [c h w], got shape {tuple(tensor.shape)}"
-        )
-    return tensor
-
-
 def _like(source: Any, result: torch.Tensor) -> torch.Tensor:
     """Return the result with the source's metadata, if MONAI tracks metadata."""
     if not get_track_meta():
         return result
     out = MetaTensor(result)
     return out.copy_meta_from(source) if isinstance(source, MetaTensor) else out
-
-
-def _affine(plan: Plan) -> torch.Tensor:
-    """Return the matrix from indices (row, column, 1) of the canvas to those of the source."""
-    (sy, sx), (x, y) = plan.scale[0], plan.inverse_points([0.5, 0.5]) - 0.5
-    rows = [[1 / sy, 0, y], [0, 1 / sx, x], [0, 0, 1]]
-    return torch.tensor(rows, dtype=torch.float64)
