@@ -82,6 +82,22 @@ def test_boxes_and_points_follow_the_mask(format, dtype):
         assert (torch.as_tensor(points).ravel() - torch.stack(seen)).abs().max() <= error
 
 
+def test_boxes_and_points_of_videos_follow_the_masks():
+    clip, labels = samples.clip()
+    video = tv_tensors.Video(torch.from_numpy(clip).swapaxes(0, 1))
+    masks = tv_tensors.Mask(torch.from_numpy(labels))
+    rows, columns = (masks[0] > 0).nonzero().T
+    box = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]).float()
+    boxes = tv_tensors.BoundingBoxes(box[None], format="XYXY", canvas_size=labels.shape[1:])
+    points = tv_tensors.KeyPoints(box.reshape(2, 2), canvas_size=labels.shape[1:])
+    out = SAS(**SETTINGS, frames=True, position="random")(video, masks, boxes, points)
+    rows, columns = (out[1][0] > 0).nonzero().T
+    seen = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+    assert (torch.as_tensor(out[2])[0] - seen).abs().max() <= 0.51
+    assert (torch.as_tensor(out[3]).ravel() - seen).abs().max() <= 0.51
+    assert out[2].canvas_size == SETTINGS["canvas"]
+
+
 def test_degenerate_boxes_are_the_hosts():
     image, mask = sample()
     boxes = torch.tensor([[1.0, 1.0, 1.5, 1.5], [5.0, 5.0, 45.0, 45.0]])
@@ -196,8 +212,25 @@ def test_samples_are_checked():
         SAS()({"mask": mask})
     with pytest.raises(TypeError, match=r"put v2.ToImage\(\) before"):
         SAS()(v2.functional.to_pil_image(image), mask)
-    with pytest.raises(TypeError, match="got a Video: pass its frames one by one"):
+    with pytest.raises(
+        TypeError, match=r"must be a tensor \[c h w\], got a Video: pass frames=True$"
+    ):
         SAS()(tv_tensors.Video(image[None]), mask)
+    clips = SAS(frames=True)
+    with pytest.raises(TypeError, match=r"\[t c h w\] with frames=True, got an Image: images need"):
+        clips(image, mask)
+    with pytest.raises(
+        ValueError, match=r"must be one video \[t c h w\], got shape \(1, 1, 1, \d+, "
+    ):
+        clips(tv_tensors.Video(image[None, None]), mask[None])
+    with pytest.raises(ValueError, match=r"must hold a tv_tensors.Video \[t c h w\], got none$"):
+        clips({"mask": mask})
+    with pytest.raises(
+        ValueError, match=r"masks of a video must be \[t h w\] or \[t k h w\], a mask"
+    ):
+        clips(tv_tensors.Video(image[None]), mask)
+    with pytest.raises(ValueError, match="must have as many frames as the images, 1, got 2"):
+        clips(tv_tensors.Video(image[None]), tv_tensors.Mask(torch.stack([mask, mask])))
     seeded = SAS(sample_seed=1)
     with pytest.raises(ValueError, match=r"sample_id must be given .* SampleId\(epoch .* got none"):
         seeded(image, mask)

@@ -1,7 +1,8 @@
 """One job: SAS as transforms of ``torchvision.transforms.v2``.
 
 A sample is any structure of ``tv_tensors``: one image or several [c h w] of one size, masks
-[h w] or [k h w], bounding boxes, key points. Everything follows the same thumbnail.
+[h w] or [k h w], bounding boxes, key points. Everything follows the same thumbnail. With
+``frames=True`` videos [t c h w] and masks [t h w] or [t k h w] take their places.
 """
 
 from __future__ import annotations
@@ -54,13 +55,15 @@ class SAS(v2.Transform):
         ROI, and it is set around the thumbnail; ``labels`` are channels. False: all channels are
         structures. Default: as False, but a mask that looks one-hot with a background is refused.
     settings
-        Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``p``, ``labels``, ...
+        Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``p``, ``labels``, ...;
+        with ``frames=True`` all frames of a ``tv_tensors.Video`` get one thumbnail.
 
     Raises
     ------
     ValueError, TypeError
-        If a setting breaks its rule; when called, if the sample has no image or mask, a video or
-        a PIL image (put ``v2.ToImage()`` first), rotated boxes, or float images out of range.
+        If a setting breaks its rule; when called, if the sample has no image or mask, a PIL image
+        (put ``v2.ToImage()`` first), a video without ``frames=True`` or an image with it, rotated
+        boxes, or float images out of range.
 
     Examples
     --------
@@ -96,18 +99,21 @@ class SAS(v2.Transform):
 
     def check_inputs(self, flat_inputs: list[Any]) -> None:
         """Reject unsupported inputs; remember the sample's id, which make_params does not get."""
+        frames = self.settings.frames
         for leaf in flat_inputs:
             if isinstance(leaf, PIL.Image.Image):
                 raise TypeError(
                     "the image must be a tensor [c h w], got a PIL image: put v2.ToImage() before"
                 )
-            if isinstance(leaf, tv_tensors.Video):
+            if isinstance(leaf, tv_tensors.Video) and not frames:
+                raise TypeError("the image must be a tensor [c h w], got a Video: pass frames=True")
+            if isinstance(leaf, tv_tensors.Image) and frames:
                 raise TypeError(
-                    "the image must be a tensor [c h w], got a Video: pass its frames one by one, "
-                    "tv_tensors.Image(video[k]) with tv_tensors.Mask(masks[k])"
+                    "the video must be a tensor [t c h w] with frames=True, got an Image: images "
+                    "need frames=False"
                 )
-            if isinstance(leaf, tv_tensors.Image) and leaf.ndim != 3:
-                raise ValueError(_one_image(leaf))
+            if isinstance(leaf, (tv_tensors.Image, tv_tensors.Video)):
+                _check_one(leaf, frames)
         _id.set(self._named(flat_inputs))
 
     def _named(self, leaves: list[Any]) -> SampleId | None:
@@ -126,30 +132,35 @@ class SAS(v2.Transform):
     def make_params(self, flat_inputs: list[Any]) -> dict[str, Any]:
         masks = [leaf for leaf in flat_inputs if isinstance(leaf, tv_tensors.Mask)]
         images = [leaf for leaf in flat_inputs if _is_image(leaf)]
+        frames = self.settings.frames
         if not images:
-            raise ValueError("the sample must hold an image [c h w], got none")
-        if images[0].ndim != 3:
-            raise ValueError(_one_image(images[0]))
+            one = "a tv_tensors.Video [t c h w]" if frames else "an image [c h w]"
+            raise ValueError(f"the sample must hold {one}, got none")
+        _check_one(images[0], frames)
         if not masks and self._step != "thumbnail":
             raise ValueError("the sample must hold a tv_tensors.Mask, the ROI; got none")
-        planes = _planes(masks[0]) if masks else None
-        image = images[0].as_subclass(torch.Tensor)
+        planes = _planes(masks[0], frames) if masks else None
+        image = self._channels_first(images[0].as_subclass(torch.Tensor))
         return {"sample": self._recipe.draw(image, planes, lambda: None, _id.get())}
+
+    def _channels_first(self, image: torch.Tensor) -> torch.Tensor:
+        """Return [c h w] as it is, and [t c h w] as [c t h w], or back."""
+        return image.swapaxes(0, 1) if self.settings.frames else image
 
     def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
         sample: Sample = params["sample"]
         plan = sample.plan
         if isinstance(inpt, tv_tensors.Mask):
-            y = sample.masks(_planes(inpt))
-            return tv_tensors.wrap(y.reshape(*inpt.shape[:-2], *y.shape[1:]), like=inpt)
+            y = sample.masks(_planes(inpt, self.settings.frames))
+            return tv_tensors.wrap(y.reshape(*inpt.shape[:-2], *y.shape[-2:]), like=inpt)
         if isinstance(inpt, tv_tensors.BoundingBoxes):
             return _boxes(inpt, plan)
         if isinstance(inpt, _KeyPoints):
             exact = plan.transform_points(inpt.as_subclass(torch.Tensor).double())
             points = _as(exact, inpt.dtype)
             return tv_tensors.wrap(points, like=inpt, canvas_size=plan.canvas)
-        x = sample.image(inpt.as_subclass(torch.Tensor))
-        return tv_tensors.wrap(x, like=inpt) if isinstance(inpt, tv_tensors.Image) else x
+        x = self._channels_first(sample.image(self._channels_first(inpt.as_subclass(torch.Tensor))))
+        return tv_tensors.wrap(x, like=inpt) if isinstance(inpt, tv_tensors.TVTensor) else x
 
     def extra_repr(self) -> str:
         names = ("value_range", "sample_seed", "one_hot")
@@ -161,8 +172,9 @@ class SAS(v2.Transform):
 class RandomThumbnail(SAS):
     """Step 1 alone: the image shrunk to a thumbnail of random size on a black canvas.
 
-    Settings: ``canvas``, ``thumbnail`` (the range of its longer side), ``position``, ``antialias``
-    and ``p`` (default 1). It needs no mask. See :class:`SAS` for the rest.
+    Settings: ``canvas``, ``thumbnail`` (the range of its longer side), ``position``,
+    ``antialias``, ``frames`` and ``p`` (default 1). It needs no mask. See :class:`SAS` for the
+    rest.
     """
 
     _step = "thumbnail"
@@ -172,8 +184,8 @@ class RandomThumbnail(SAS):
 class RandomMaskedNoise(SAS):
     """Step 2 alone: one of the kinds of noise, inside the mask only.
 
-    Settings: ``noise``, ``labels``, ``per_channel``, ``salt_vs_pepper`` and ``p`` (default 1). All
-    but images pass through. See :class:`SAS` for the rest.
+    Settings: ``noise``, ``labels``, ``per_channel``, ``salt_vs_pepper``, ``frames`` and ``p``
+    (default 1). All but images and videos pass through. See :class:`SAS` for the rest.
     """
 
     _step = "noise"
@@ -183,19 +195,28 @@ class RandomMaskedNoise(SAS):
 
 
 def _is_image(leaf: Any) -> bool:
-    return isinstance(leaf, tv_tensors.Image) or not isinstance(leaf, tv_tensors.TVTensor)
+    shown = (tv_tensors.Image, tv_tensors.Video)
+    return isinstance(leaf, shown) or not isinstance(leaf, tv_tensors.TVTensor)
 
 
-def _one_image(image: torch.Tensor) -> str:
-    return (
-        f"the image must be one image [c h w], got shape {tuple(image.shape)}: "
-        "for batches use sasaug.torch.SAS"
-    )
+def _check_one(image: torch.Tensor, frames: bool) -> None:
+    if image.ndim != 3 + frames:
+        one = "video must be one video [t c h w]" if frames else "image must be one image [c h w]"
+        raise ValueError(
+            f"the {one}, got shape {tuple(image.shape)}: for batches use sasaug.torch.SAS"
+        )
 
 
-def _planes(mask: torch.Tensor) -> torch.Tensor:
-    lead = mask.shape[:-2]
-    return mask.as_subclass(torch.Tensor).reshape(lead.numel(), *mask.shape[-2:])
+def _planes(mask: torch.Tensor, frames: bool) -> torch.Tensor:
+    """Return masks as planes [k h w]; those of a video, [t h w] or [t k h w], as [t k h w]."""
+    lead, size = mask.shape[:-2], mask.shape[-2:]
+    if frames and len(lead) not in (1, 2):
+        raise ValueError(
+            "the masks of a video must be [t h w] or [t k h w], a mask for each frame, got shape "
+            f"{tuple(mask.shape)}"
+        )
+    plain = mask.as_subclass(torch.Tensor)
+    return plain.reshape(*lead[:frames], lead[frames:].numel(), *size)
 
 
 def _boxes(boxes: Any, plan: Plan) -> Any:
