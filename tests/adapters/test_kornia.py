@@ -16,7 +16,13 @@ torch = pytest.importorskip("torch")
 samples.host("kornia")
 import kornia.augmentation as K  # noqa: E402
 
-from sasaug.adapters.kornia import RandomMaskedNoise, RandomSAS, RandomThumbnail  # noqa: E402
+from sasaug.adapters.kornia import (  # noqa: E402
+    RandomMaskedNoise,
+    RandomSAS,
+    RandomSAS3D,
+    RandomThumbnail,
+    RandomThumbnail3D,
+)
 
 
 def batch(n: int = 3, channels: int = 1):
@@ -25,6 +31,12 @@ def batch(n: int = 3, channels: int = 1):
     masks[:, 30:] *= 2
     images = np.random.default_rng(0).random((n, channels, 60, 50)).astype(np.float32)
     return torch.from_numpy(images), torch.from_numpy(masks)
+
+
+def volumes():
+    """Volumes [3 1 4 60 50] in [0, 1], and masks [3 4 60 50] with labels 0, 1, 2."""
+    images, masks = batch(n=12)
+    return images.reshape(3, 4, 1, 60, 50).swapaxes(1, 2), masks.reshape(3, 4, 60, 50)
 
 
 def sequential(*augmentations, keys=("input", "mask")):
@@ -94,6 +106,27 @@ def test_boxes_and_points_follow():
     noise = sequential(RandomMaskedNoise(), keys=("input", "mask", "bbox_xyxy", "keypoints"))
     out = noise(images, masks[:, None], box.expand(3, 1, 4), centres.expand(3, 2, 2))
     assert torch.equal(out[2], box.expand(3, 1, 4)) and torch.equal(out[3][0], centres)
+
+
+def test_volumes_and_videos_in_containers():
+    images, masks = volumes()
+    augment = RandomSAS3D(**SETTINGS)
+    x, y = sequential(augment)(images, masks)
+    x_, y_ = sasaug.sas(images, masks, seed=seed_of(augment), frames=True, **SETTINGS)
+    assert torch.equal(x, x_) and torch.equal(y, y_)
+    flip = K.VideoSequential(K.RandomHorizontalFlip(p=1.0), data_format="BCTHW")
+    pipeline = sequential(augment, flip)
+    x, y = pipeline(images, masks[:, None])
+    x_, y_ = sasaug.sas(images, masks, seed=seed_of(augment), frames=True, **SETTINGS)
+    assert torch.equal(x, x_.flip(-1)) and torch.equal(y[:, 0], y_.flip(-1))
+    again, _ = pipeline(images, masks[:, None], params=pipeline._params)
+    assert torch.equal(again, x)
+    inside = sequential(K.VideoSequential(RandomThumbnail(), data_format="BCTHW"))
+    with pytest.raises(ValueError, match="RandomThumbnail must not be in a VideoSequential, which"):
+        inside(images, masks[:, None])
+    points = sequential(RandomThumbnail3D(), flip, keys=("input", "keypoints"))
+    with pytest.raises(ValueError, match="must be input and mask, got keypoints"):
+        points(images, torch.ones(3, 4, 2, 2))
 
 
 def test_one_hot_masks():
@@ -186,6 +219,18 @@ def test_ranks_of_masks():
         (lambda x, y: RandomSAS(data_keys=["input"])(x), ValueError, "must hold a mask, the ROI"),
         (lambda x, y: sequential(RandomSAS(), keys=["input"])(x), ValueError, "must hold a mask"),
         (lambda x, y: RandomSAS()(x[0], y[0]), ValueError, r"input must be \[n c h w\], got shape"),
+        (lambda x, y: RandomSAS3D()(x, y), ValueError, r"input must be \[n c d h w\], got shape"),
+        (
+            lambda x, y: RandomSAS3D()(x[:, :, None], y),
+            ValueError,
+            r"mask must be \[n c d h w\] or \[n d h w\], got shape \(3, 60, 50\)$",
+        ),
+        (
+            lambda x, y: RandomThumbnail(frames=True),
+            TypeError,
+            "frames must be said by the class, RandomThumbnail3D for volumes and videos, "
+            "RandomThumbnail for images; got frames=True",
+        ),
         (
             lambda x, y: RandomSAS(data_keys=["input", "mask", "bbox"])(x, y, y),
             ValueError,
@@ -199,10 +244,11 @@ def test_misuse_is_refused(call, error, message):
 
 
 def test_it_tells_and_keeps_its_settings():
-    for augment in (RandomSAS(canvas=9, p=0.2), RandomThumbnail(), RandomMaskedNoise()):
+    for augment in (RandomSAS(canvas=9, p=0.2), RandomThumbnail3D(), RandomMaskedNoise()):
         copy = pickle.loads(pickle.dumps(augment))
         assert copy.settings == augment.settings and repr(copy) == repr(augment)
-    assert repr(RandomSAS(canvas=9, p=0.2)) == "RandomSAS(canvas=(9, 9), p=0.2)"
+    for kind in (RandomSAS, RandomSAS3D):
+        assert repr(kind(canvas=9, p=0.2)) == f"{kind.__name__}(canvas=(9, 9), p=0.2)"
     augment = RandomThumbnail(data_keys=["input"], keepdim=True, same_on_batch=True)
     shown = "RandomThumbnail(same_on_batch=True, keepdim=True, data_keys=['input'])"
     assert repr(augment) == shown
@@ -211,9 +257,15 @@ def test_it_tells_and_keeps_its_settings():
     assert RandomSAS().settings.p == 0.5 and RandomThumbnail().settings.p == 1.0
 
 
-def test_a_training_step_takes_the_batches_of_a_loader():
+@pytest.mark.parametrize("deep", [False, True])
+def test_a_training_step_takes_the_batches_of_a_loader(deep):
     images, masks = batch(8)
-    augment = sequential(RandomSAS(**SETTINGS), K.RandomHorizontalFlip(), keys=("input", "mask"))
+    augment = sequential(RandomSAS(**SETTINGS), K.RandomHorizontalFlip())
+    if deep:  # volumes of four slices
+        images, masks = (array[:, None].expand(8, 4, *array.shape[1:]) for array in (images, masks))
+        images = images.swapaxes(1, 2)
+        flip = K.VideoSequential(K.RandomHorizontalFlip(), data_format="BCTHW")
+        augment = sequential(RandomSAS3D(**SETTINGS), flip)
 
     def collate(rows):
         return augment(*(torch.stack(column) for column in zip(*rows, strict=True)))
@@ -227,6 +279,6 @@ def test_a_training_step_takes_the_batches_of_a_loader():
 
     (x, y), other = draws(2)
     assert torch.equal(draws(2)[0][0], x) and not torch.equal(other[0], x)
-    logits = torch.nn.Conv2d(1, 3, 3, padding=1)(x)
+    logits = (torch.nn.Conv3d if deep else torch.nn.Conv2d)(1, 3, 3, padding=1)(x)
     torch.nn.functional.cross_entropy(logits, y[:, 0]).backward()
-    assert x.shape == (4, 1, 48, 40)
+    assert x.shape == ((4, 1, 4, 48, 40) if deep else (4, 1, 48, 40))

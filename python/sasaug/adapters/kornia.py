@@ -1,15 +1,16 @@
 """One job: SAS as augmentations of kornia, for batches on the CPU or a GPU.
 
-Images are [n c h w] of floats in [0, 1], masks [n c h w] or [n h w] of any type.
+Images are [n c h w] of floats in [0, 1], masks [n c h w] or [n h w] of any type. The classes whose
+names end in 3D are for volumes and videos, [n c d h w], with masks [n c d h w] or [n d h w].
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from kornia.augmentation import RandomTransplantation
+from kornia.augmentation import AugmentationBase3D, RandomTransplantation
 from kornia.constants import DataKey
 from torch import Tensor
 
@@ -18,7 +19,14 @@ from ..plan import Plan
 from ._sample import Recipe, Sample
 from ._settings import changed, shows_settings, step_settings, written
 
-__all__ = ["RandomMaskedNoise", "RandomSAS", "RandomThumbnail"]
+__all__ = [
+    "RandomMaskedNoise",
+    "RandomMaskedNoise3D",
+    "RandomSAS",
+    "RandomSAS3D",
+    "RandomThumbnail",
+    "RandomThumbnail3D",
+]
 
 
 # kornia passes image and mask together only to RandomTransplantation and its subclasses, through
@@ -69,6 +77,7 @@ class RandomSAS(RandomTransplantation):
     """
 
     _step = "sas"
+    _fixed: ClassVar[dict[str, Any]] = {"frames": False}  # kornia's containers ask the class
 
     def __init__(
         self,
@@ -83,7 +92,14 @@ class RandomSAS(RandomTransplantation):
     ) -> None:
         if value_range == "sample":
             raise ValueError("value_range must be (low, high), one for the whole batch, or None")
-        chosen = step_settings(self._step, settings if p is None else {**settings, "p": p})
+        if "frames" in settings:
+            name = type(self).__name__.removesuffix("3D")
+            raise TypeError(
+                f"frames must be said by the class, {name}3D for volumes and videos, {name} for "
+                f"images; got frames={settings['frames']!r}"
+            )
+        given = settings if p is None else {**settings, "p": p}
+        chosen = step_settings(self._step, given, fixed=self._fixed)
         super().__init__(p=1.0, data_keys=data_keys)  # the plan says which are transformed
         self._recipe = Recipe(chosen, value_range, None, one_hot)
         self.same_on_batch, self.keepdim = same_on_batch, keepdim
@@ -99,13 +115,14 @@ class RandomSAS(RandomTransplantation):
         options |= {name: True for name in ("same_on_batch", "keepdim") if getattr(self, name)}
         if (keys := _names(self.data_keys)) != ["input", "mask"]:
             options["data_keys"] = keys
-        return f"{type(self).__name__}({written(changed(self._step, self.settings, **options))})"
+        arguments = changed(self._step, self.settings, self._fixed, **options)
+        return f"{type(self).__name__}({written(arguments)})"
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def generate_parameters(self, batch_shape: Any) -> dict[str, Tensor]:
         """Draw a seed, which is all that a replay by ``params=`` needs."""
         drawn = int(torch.randint(0, 2**63 - 1, (), dtype=torch.int64))
-        return {"seed": torch.tensor(apart(drawn) % 2**63)}
+        return {"seed": torch.tensor([apart(drawn) % 2**63])}
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def params_from_input(
@@ -114,16 +131,27 @@ class RandomSAS(RandomTransplantation):
         """Return the parameters with the sample drawn from their seed."""
         images = [one for one, key in zip(input, data_keys, strict=True) if key == DataKey.INPUT]
         masks = [one for one, key in zip(input, data_keys, strict=True) if key == DataKey.MASK]
-        if images and images[0].ndim != 4:
-            raise ValueError(f"input must be [n c h w], got shape {tuple(images[0].shape)}")
+        frames = self.settings.frames
+        if images and images[0].ndim != 4 + frames:
+            one = "[n c d h w]" if frames else "[n c h w]"
+            raise ValueError(f"input must be {one}, got shape {tuple(images[0].shape)}")
         if not images:
             raise ValueError(f"data_keys must hold input, the images; got {_names(data_keys)}")
         if not masks and self._step != "thumbnail":
             raise ValueError(f"data_keys must hold a mask, the ROI; got {_names(data_keys)}")
         ids = [0] * len(images[0]) if self.same_on_batch else None
-        planes = _planes(masks[0]) if masks else None
+        planes = self._planes(masks[0]) if masks else None
         sample = self._recipe.draw_batch(images[0], planes, int(params["seed"]), ids)
         return {**params, "sample": sample}
+
+    def _planes(self, mask: Tensor) -> Tensor:
+        """Return [n c h w] or [n h w] as planes [n k h w], and with d as [n d k h w]."""
+        if self.settings.frames:
+            if mask.ndim not in (4, 5):
+                shape = tuple(mask.shape)
+                raise ValueError(f"mask must be [n c d h w] or [n d h w], got shape {shape}")
+            return mask[:, :, None] if mask.ndim == 4 else mask.swapaxes(1, 2)
+        return mask[:, None] if mask.ndim == 3 else mask
 
     @torch.compiler.disable  # type: ignore[untyped-decorator]
     def forward(
@@ -138,6 +166,11 @@ class RandomSAS(RandomTransplantation):
             raise ValueError(f"inputs must be as many as data_keys, {len(keys)}, got {len(input)}")
         if params is None:
             params = self.forward_parameters(input[0].shape)
+        if "video_batch_size" in params:
+            raise ValueError(
+                f"{type(self).__name__} must not be in a VideoSequential, which passes frames "
+                "alone: put the class that ends in 3D before it, in the AugmentationSequential"
+            )
         ready = params
         if "sample" not in params:
             ready = self.params_from_input(*input, data_keys=keys, params=params)
@@ -156,15 +189,23 @@ class RandomSAS(RandomTransplantation):
         return outputs[0] if len(outputs) == 1 else outputs
 
     def _mask(self, mask: Tensor, sample: Sample) -> Tensor:
-        moved = sample.masks(_planes(mask))
+        moved = sample.masks(self._planes(mask))
+        if self.settings.frames and mask.ndim == 5:
+            return moved.swapaxes(1, 2)
         return moved.reshape(*mask.shape[:-2], *moved.shape[-2:])
 
     def transform_boxes(self, input: Any, params: dict[str, Any], flags: Any) -> Any:
+        self._refuse_in_3d("boxes")
         return input.transform_boxes_(_matrices(params["sample"].plan, input.data))
 
     def transform_keypoint(self, input: Tensor, params: dict[str, Any], flags: Any) -> Tensor:
+        self._refuse_in_3d("keypoints")
         homogeneous = torch.nn.functional.pad(input, (0, 1), value=1.0)
         return (homogeneous @ _matrices(params["sample"].plan, input).mT)[..., :2]
+
+    def _refuse_in_3d(self, key: str) -> None:
+        if self.settings.frames:
+            raise ValueError(f"data_keys of volumes and videos must be input and mask, got {key}")
 
 
 @shows_settings
@@ -198,8 +239,36 @@ class RandomMaskedNoise(RandomSAS):
         return input
 
 
-def _planes(mask: Tensor) -> Tensor:
-    return mask[:, None] if mask.ndim == 3 else mask
+@shows_settings
+class RandomSAS3D(RandomSAS, AugmentationBase3D):
+    """SAS of volumes and videos [n c d h w]: one thumbnail, in-plane, for all d slices or frames.
+
+    It stands in an ``AugmentationSequential``, before a ``VideoSequential`` of "BCTHW" if there is
+    one. Its data keys are input and mask. See :class:`RandomSAS` for the rest.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from kornia.augmentation import AugmentationSequential
+    >>> from sasaug.adapters.kornia import RandomSAS3D
+    >>> augment = AugmentationSequential(RandomSAS3D(canvas=256), data_keys=["input", "mask"])
+    >>> volumes, masks = torch.rand(2, 1, 8, 300, 400), torch.ones(2, 1, 8, 300, 400)
+    >>> x, y = augment(volumes, masks)
+    >>> x.shape, y.shape
+    (torch.Size([2, 1, 8, 256, 256]), torch.Size([2, 1, 8, 256, 256]))
+    """
+
+    _fixed: ClassVar[dict[str, Any]] = {"frames": True}
+
+
+@shows_settings
+class RandomThumbnail3D(RandomSAS3D, RandomThumbnail):
+    """Step 1 alone, of volumes and videos; see :class:`RandomThumbnail`, :class:`RandomSAS3D`."""
+
+
+@shows_settings
+class RandomMaskedNoise3D(RandomSAS3D, RandomMaskedNoise):
+    """Step 2 alone, of volumes and videos; see :class:`RandomMaskedNoise`, :class:`RandomSAS3D`."""
 
 
 def _names(keys: list[Any]) -> list[str]:
