@@ -79,6 +79,27 @@ def test_boxes_and_points_follow_the_mask():
         assert out["keypoints"][0][3] == pytest.approx(10 * scale, rel=0.1)
 
 
+def test_boxes_and_points_of_volumes_follow_the_masks():
+    clip, labels = samples.clip()
+    rows, columns = np.nonzero(labels[0])
+    box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    pipeline = A.ReplayCompose(
+        [SAS(**SETTINGS, frames=True, position="random")],
+        bbox_params=A.BboxParams("pascal_voc", label_fields=["classes"]),
+        keypoint_params=A.KeypointParams("xy"),
+    )
+    data = {"volume": clip[0], "mask3d": labels, "bboxes": [box], "keypoints": [box[:2]]}
+    data["classes"] = ["a"]
+    out = pipeline(**data)
+    rows, columns = np.nonzero(out["mask3d"][0])
+    seen = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+    assert np.abs(out["bboxes"][0] - np.array(seen)).max() <= 0.51
+    assert np.abs(out["keypoints"][0] - np.array(seen[:2])).max() <= 0.51
+    again = A.ReplayCompose.replay(out["replay"], **data)
+    assert np.array_equal(again["volume"], out["volume"])
+    assert np.array_equal(again["mask3d"], out["mask3d"])
+
+
 def test_small_boxes_are_the_hosts():
     boxes = A.BboxParams("pascal_voc", label_fields=["classes"], min_area=1)
     pipeline = A.Compose([Thumbnail(canvas=24)], bbox_params=boxes, seed=1)
@@ -287,7 +308,19 @@ def test_value_ranges():
         ({"p": 2}, {}, ValueError, r"p must be in \[0, 1\], got 2"),
         ({"scale": 2}, {}, TypeError, "settings must be of .*, got 'scale'"),
         ({}, {"mask": None}, ValueError, "must hold a mask, mask= or masks=, got"),
-        ({}, {"volume": np.zeros((2, 9, 9))}, ValueError, "must be one image.* got volume="),
+        (
+            {},
+            {"volume": np.zeros((2, 9, 9))},
+            ValueError,
+            "must be one image, image=, got volume=; volumes and videos need frames=True",
+        ),
+        (
+            {"frames": True},
+            {},
+            ValueError,
+            "must be one clip, volume= with mask3d= or images= with masks=, where frames=True; got "
+            "image= and mask=",
+        ),
         ({"sample_seed": 1}, {}, ValueError, "sample_id must be given where sample_seed is"),
     ],
 )

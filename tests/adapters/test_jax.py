@@ -47,6 +47,19 @@ def test_layouts(channels):
         assert same_bytes(np.asarray(x), x_) and same_bytes(np.asarray(y), y_)
 
 
+@pytest.mark.parametrize("channels", ["first", "last", None])
+def test_clips(channels):
+    images, masks = batch(shape=(3, 60, 50))
+    images, masks = (np.stack([array] * 2) for array in (images, masks))  # [n t h w]
+    clips = np.stack([images] * 2, 1 if channels == "first" else -1)
+    for layout in (images, clips):
+        augment = SAS(**SETTINGS, channels=channels, frames=True)
+        x_, y_ = sasaug.sas(layout, masks, seed=7, channels=channels, frames=True, **SETTINGS)
+        for call in (augment, jax.jit(augment)):
+            x, y = call(jnp.asarray(layout), jnp.asarray(masks), 7)
+            assert same_bytes(np.asarray(x), x_) and same_bytes(np.asarray(y), y_)
+
+
 def test_keys_are_seeds():
     images, masks = (jnp.asarray(array) for array in batch())
     augment = jax.jit(SAS(**SETTINGS))

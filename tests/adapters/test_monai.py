@@ -174,49 +174,6 @@ def test_inverse_takes_masks_and_predictions_back(position):
     assert torch.equal(pred.as_tensor() > 0, torch.as_tensor(data["label"] == 1))
 
 
-@pytest.mark.parametrize("dim", [0, 1, 2])
-def test_spacing_of_volumes_follows_in_plane(dim):
-    """A voxel's place in the world stays where it was, and a slice's thickness what it was."""
-    spacing = [0.3, 0.3]
-    spacing.insert(dim, 5.0)
-    affine = torch.diag(torch.tensor([*spacing, 1.0], dtype=torch.float64))
-    affine[:3, 3] = torch.tensor([5.0, -7.0, 2.0])
-    mask = torch.zeros(1, 60, 50, 6)
-    mask[0, 20:40, 10:30, 2:5] = 1
-    image = MetaTensor(mask.movedim(3, dim + 1), affine=affine)
-    how = {"canvas": 150, "thumbnail": (120, 120), "position": "random"}
-    augment = RandThumbnail(**how, frames=True, spatial_dim=dim).set_random_state(1)
-    x = augment(image)
-    shape = [150, 150]
-    shape.insert(dim, 6)
-    assert x.shape == (1, *shape)
-
-    def centre(volume):
-        place = (volume[0] > 0.5).nonzero().double().mean(0)
-        return (volume.affine @ torch.cat([place, torch.ones(1, dtype=torch.float64)]))[:3]
-
-    assert torch.allclose(centre(x), centre(image), atol=0.01)
-    spacing = [0.15, 0.15]
-    spacing.insert(dim, 5.0)
-    assert torch.allclose(x.pixdim, torch.tensor(spacing, dtype=torch.float64))
-    back = augment.inverse(x)
-    assert back.shape == image.shape and torch.allclose(back.affine, affine)
-    assert not back.applied_operations
-    assert torch.equal(back > 0.5, image > 0.5)
-
-
-def test_inverse_takes_predictions_of_volumes_back():
-    image, mask = (np.moveaxis(array, -3, -1) for array in samples.clip())
-    data = {"image": image, "label": mask[None]}
-    how = {"canvas": 160, "thumbnail": (140, 150), "frames": True, "spatial_dim": 2}
-    pipeline = Compose([RandSASd("image", "label", prob=1.0, **how)]).set_random_state(seed=2)
-    batch = next(iter(DataLoader(Dataset([data], pipeline), batch_size=1)))
-    batch["pred"] = (batch["label"] == 1).float()
-    post = Invertd("pred", pipeline, orig_keys="label", nearest_interp=True)
-    pred = post(decollate_batch(batch)[0])["pred"]
-    assert torch.equal(pred.as_tensor() > 0, torch.as_tensor(data["label"] == 1))
-
-
 def test_inverse_of_images_is_bilinear():
     x = torch.linspace(0, 1, 64).expand(1, 48, 64)
     augment = RandThumbnail(canvas=(48, 64), thumbnail=(32, 32)).set_random_state(0)

@@ -1,6 +1,7 @@
 """One job: SAS as transforms of albumentations 2.0.8, the release under the MIT licence.
 
-Images are [h w] or [h w c], masks [h w] or [h w c], all of numpy; boxes and key points follow.
+Images are [h w] or [h w c], masks [h w] or [h w c], all of numpy; boxes and key points follow. With
+``frames=True`` volumes and videos, [t h w] or [t h w c], take the place of images.
 """
 
 from __future__ import annotations
@@ -19,8 +20,14 @@ from ._watch import Origin
 
 __all__ = ["SAS", "MaskedNoise", "Thumbnail"]
 
-#: Targets of the host that hold several images, or volumes.
-REFUSED = ("images", "volume", "volumes", "mask3d", "masks3d")
+#: By the setting ``frames``: targets that hold the image, or the clip; and those that must be none.
+SOURCES = {False: ("image",), True: ("volume", "images")}
+REFUSED = {
+    False: ("images", "volume", "volumes", "mask3d", "masks3d"),
+    True: ("image", "mask", "volumes", "masks3d"),
+}
+MASKS = {"volume": "mask3d", "images": "masks"}  # of a clip
+KINDS = {False: ("mask",), True: tuple(MASKS.values())}  # of the mask that holds the ROI
 SCALE = 4  # a key point's column: x, y, z, angle, scale
 
 
@@ -64,11 +71,12 @@ class _Step(A.BasicTransform):
         self._origin = Origin()
 
     def add_targets(self, additional_targets: dict[str, str]) -> None:
-        kind = additional_targets.get(self.mask_key, "mask")
-        if kind != "mask":
+        kinds = KINDS[self.settings.frames]
+        kind = additional_targets.get(self.mask_key, kinds[0])
+        if kind not in kinds:
             raise ValueError(
                 f"additional_targets must make {self.mask_key!r} a mask, since mask_key names it: "
-                f"{{{self.mask_key!r}: 'mask'}}, got {kind!r}"
+                f"{{{self.mask_key!r}: {kinds[0]!r}}}, got {kind!r}"
             )
         super().add_targets(additional_targets)
 
@@ -84,11 +92,8 @@ class _Step(A.BasicTransform):
         self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
         """Return the plan as JSON, which ``ReplayCompose`` and ``save_applied_params`` keep."""
-        refused = [key for key in REFUSED if data.get(key) is not None]
-        if refused:
-            raise ValueError(f"the sample must be one image, image=, got {refused[0]}=")
-        planes = self._planes(data)
-        sample = self._recipe_now.draw(data["image"], planes, self._seed, data.get(self.id_key))
+        image, planes = data[self._source(data)], self._planes(data)
+        sample = self._recipe_now.draw(image, planes, self._seed, data.get(self.id_key))
         text = sample.plan.to_json()
         self._ready[id(text)] = text, sample
         return {"plan": text}
@@ -98,31 +103,54 @@ class _Step(A.BasicTransform):
         drawn, sample = self._ready.pop(id(text), (None, None))
         if sample is None or drawn is not text:  # a replay, of another sample perhaps
             plan = Plan.from_json(text)
-            sample = self._recipe.replay(plan, kwargs["image"], self._planes(kwargs))
+            image = kwargs[self._source(kwargs)]
+            sample = self._recipe.replay(plan, image, self._planes(kwargs))
         return super().apply_with_params({**params, "sample": sample}, *args, **kwargs)
 
     def _seed(self) -> int:
         return self._origin.seed(int(self.random_generator.integers(2**64, dtype=np.uint64)))
 
+    def _source(self, data: dict[str, Any]) -> str:
+        """Return the target that holds the image, or the clip."""
+        frames = self.settings.frames
+        wrong = [key for key in REFUSED[frames] if data.get(key) is not None]
+        found = [key for key in SOURCES[frames] if data.get(key) is not None]
+        if wrong or len(found) != 1:
+            got = " and ".join(f"{key}=" for key in wrong or found) or "none"
+            if frames:
+                raise ValueError(
+                    "the sample must be one clip, volume= with mask3d= or images= with masks=, "
+                    f"where frames=True; got {got}"
+                )
+            clips = "; volumes and videos need frames=True" if wrong else ""
+            raise ValueError(f"the sample must be one image, image=, got {got}{clips}")
+        return found[0]
+
     def _planes(self, data: dict[str, Any]) -> NDArray[Any] | None:
-        """Return the planes [k h w] of the mask that holds the ROI."""
-        if (mask := data.get(self.mask_key)) is not None:
-            if self._recipe.moves and self.mask_key not in self._key2func:
+        """Return the planes [k h w] of the mask that holds the ROI; of a clip's, [t k h w]."""
+        frames, name = self.settings.frames, self.mask_key
+        if frames and name == "mask":
+            name = MASKS[self._source(data)]
+        if (mask := data.get(name)) is not None:
+            if self._recipe.moves and name not in self._key2func:
                 raise ValueError(
                     f"mask_key must name a target, or the mask would not follow the image: "
-                    f"Compose(..., additional_targets={{{self.mask_key!r}: 'mask'}})"
+                    f"Compose(..., additional_targets={{{name!r}: {KINDS[frames][0]!r}}})"
                 )
-            return _planes(mask)
-        if (masks := data.get("masks")) is not None:
+            return _planes(mask, frames)
+        if not frames and (masks := data.get("masks")) is not None:
             return _flat(masks) if len(masks) else np.zeros((0, *data["image"].shape[:2]), bool)
         if self._step == "thumbnail":
             return None
-        raise ValueError(
-            f"the sample must hold a mask, {self.mask_key}= or masks=, got {sorted(data)}"
-        )
+        wanted = f"{name}=" if frames else f"{name}= or masks="
+        raise ValueError(f"the sample must hold a mask, {wanted}, got {sorted(data)}")
 
     def apply(self, img: NDArray[Any], sample: Sample, **params: Any) -> Any:
         return sample.image(img)
+
+    @property
+    def targets(self) -> dict[str, Any]:
+        return {key: self.apply for key in SOURCES[self.settings.frames]}
 
     def get_transform_init_args(self) -> dict[str, Any]:
         """Return the arguments that are not the default, for ``to_dict`` and ``repr``."""
@@ -142,7 +170,8 @@ class SAS(_Step, A.DualTransform):
 
     Targets: image, mask, masks, bboxes, keypoints. Samples that are not transformed still become
     thumbnails of full size on the canvas, so that the output has one size. The ROI comes from
-    ``mask``, or else from all of ``masks``.
+    ``mask``, or else from all of ``masks``. With ``frames=True`` a sample is a ``volume`` with its
+    ``mask3d``, or a video, ``images`` with ``masks``: all slices or frames get one thumbnail.
 
     Parameters
     ----------
@@ -170,8 +199,8 @@ class SAS(_Step, A.DualTransform):
     Raises
     ------
     ValueError, TypeError
-        If a setting breaks its rule; when called, if there is no mask, if there are ``images``
-        or volumes, or float images out of range.
+        If a setting breaks its rule; when called, if there is no mask, if there are volumes or
+        ``images`` without ``frames=True``, or float images out of range.
 
     Examples
     --------
@@ -188,17 +217,21 @@ class SAS(_Step, A.DualTransform):
 
     @property
     def targets(self) -> dict[str, Any]:
+        masks: dict[str, Any] = {"mask": self.apply_to_mask, "masks": self.apply_to_masks}
+        if self.settings.frames:
+            masks = dict.fromkeys(MASKS.values(), self.apply_to_mask)
         return {
-            "image": self.apply,
-            "mask": self.apply_to_mask,
-            "masks": self.apply_to_masks,
+            **super().targets,
+            **masks,
             "bboxes": self.apply_to_bboxes,
             "keypoints": self.apply_to_keypoints,
         }
 
     def apply_to_mask(self, mask: NDArray[Any], sample: Sample, **params: Any) -> NDArray[Any]:
-        moved = sample.masks(_planes(mask))
-        return np.asarray(moved[0] if mask.ndim == 2 else np.moveaxis(moved, 0, -1))
+        frames = self.settings.frames
+        moved = sample.masks(_planes(mask, frames))
+        single = mask.ndim == 2 + frames
+        return np.asarray(moved[..., 0, :, :] if single else np.moveaxis(moved, -3, -1))
 
     def apply_to_masks(self, masks: Any, sample: Sample, **params: Any) -> NDArray[Any]:
         """Masks [n h w] or [n h w c], each a mask of its own."""
@@ -235,8 +268,8 @@ class SAS(_Step, A.DualTransform):
 class Thumbnail(SAS):
     """Step 1 alone: a thumbnail of random size on a black canvas; it needs no mask.
 
-    Settings: ``canvas``, ``thumbnail`` (the range of its longer side), ``position``, ``antialias``
-    and ``p`` (default 1). See :class:`SAS` for the rest.
+    Settings: ``canvas``, ``thumbnail`` (the range of its longer side), ``position``,
+    ``antialias``, ``frames`` and ``p`` (default 1). See :class:`SAS` for the rest.
     """
 
     _step = "thumbnail"
@@ -246,20 +279,18 @@ class Thumbnail(SAS):
 class MaskedNoise(_Step, A.ImageOnlyTransform):
     """Step 2 alone: one of the kinds of noise, inside the mask only.
 
-    Settings: ``noise``, ``labels``, ``per_channel``, ``salt_vs_pepper`` and ``p`` (default 1). All
-    but the image passes through. See :class:`SAS` for the rest.
+    Settings: ``noise``, ``labels``, ``per_channel``, ``salt_vs_pepper``, ``frames`` and ``p``
+    (default 1). All but the image passes through. See :class:`SAS` for the rest.
     """
 
     _step = "noise"
     _targets = (A.core.type_definitions.Targets.IMAGE,)
 
-    @property
-    def targets(self) -> dict[str, Any]:
-        return {"image": self.apply}
 
-
-def _planes(mask: NDArray[Any]) -> NDArray[Any]:
-    return mask[None] if mask.ndim == 2 else np.moveaxis(mask, -1, 0)
+def _planes(mask: Any, frames: bool) -> NDArray[Any]:
+    """Return [h w] or [h w k] as planes [k h w]; of a clip, with t before."""
+    mask = np.asarray(mask)
+    return mask[..., None, :, :] if mask.ndim == 2 + frames else np.moveaxis(mask, -1, -3)
 
 
 def _flat(masks: Any) -> NDArray[Any]:
