@@ -30,7 +30,7 @@ def main() -> None:
 
     arguments = sys.argv[1:]
     os.environ.update(nnUNet_n_proc_DA="1", nnUNet_def_n_proc="1")
-    sys.argv[1:] = ["-d", "1", "-c", "2d", "-np", "1", "-npfp", "1"]
+    sys.argv[1:] = ["-d", "1", "-c", arguments[1], "-np", "1", "-npfp", "1"]
     planning.plan_and_preprocess_entry()
 
     draw, transformed, on_train_start = Recipe.draw, [], nnUNetTrainer.on_train_start

@@ -18,6 +18,7 @@ import samples
 torch = pytest.importorskip("torch")
 samples.host("nnunetv2")
 with samples.quietly():
+    import SimpleITK
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
     from sasaug.adapters.nnunet import nnUNetTrainerSAS
@@ -62,13 +63,24 @@ def test_an_ignore_label_is_no_roi():
     assert transforms(nnUNetTrainerSAS)[1].settings.labels is None
 
 
+@pytest.mark.parametrize("dummy", [False, True])
+def test_in_3d_the_slices_of_a_patch_share_a_thumbnail(dummy):
+    """Behind the way back to 3-D, where nnU-Net moves slice by slice what is anisotropic."""
+    given = {"patch_size": [8, SIDE, SIDE], "mirror_axes": (0, 1, 2), "do_dummy_2d_data_aug": dummy}
+    given["deep_supervision_scales"] = [[1.0] * 3, [0.5] * 3]
+    steps = transforms(nnUNetTrainerSAS, **given)
+    assert repr(steps.pop(3 if dummy else 1)) == "SASTransform(frames=True, value_range='sample')"
+    assert [repr(step) for step in steps] == [
+        repr(step) for step in transforms(nnUNetTrainer, **given)
+    ]
+
+
 @pytest.mark.parametrize(
     ("sas", "given", "message"),
     [
         (
-            {}, {"patch_size": (8, 64, 64)},
-            r"must be 2-D, as in nnUNetv2_train DATASET 2d FOLD -tr Changed; got one with "
-            r"patches of \(8, 64, 64\)",
+            {"frames": False}, {"patch_size": (8, 64, 64)},
+            "Changed.sas must have no frames: the configuration, 2-D or 3-D, tells; got False",
         ),
         ({"canvas": 256}, {}, "Changed.sas must have no canvas: the canvas is the patch; got 256"),
         ({"p": 2}, {}, r"p must be in \[0, 1\], got 2"),
@@ -80,29 +92,36 @@ def test_misuse_is_refused_before_the_training(sas, given, message):
         transforms(changed, **given)
 
 
-def raw_dataset(folder: Path) -> None:
-    """Five frames with a bright disc, as nnU-Net reads them: one is for validation."""
+def raw_dataset(folder: Path, configuration: str) -> None:
+    """Five images or volumes with a bright block, as nnU-Net reads them: one is for validation."""
     for name in ("imagesTr", "labelsTr"):
         (folder / name).mkdir(parents=True)
     rng = np.random.default_rng(0)
+    shape, ending = ((SIDE, SIDE), "png") if configuration == "2d" else ((10, SIDE, SIDE), "nii.gz")
     for k in range(5):
-        image, mask = rng.integers(30, 80, (SIDE, SIDE), np.uint8), np.zeros((SIDE, SIDE), np.uint8)
-        mask[8 + k : 30 + k, 10:34] = 1
+        image, mask = rng.integers(30, 80, shape, np.uint8), np.zeros(shape, np.uint8)
+        mask[..., 8 + k : 30 + k, 10:34] = 1
         image[mask > 0] += 100
-        PIL.Image.fromarray(image).save(folder / "imagesTr" / f"frame{k}_0000.png")
-        PIL.Image.fromarray(mask).save(folder / "labelsTr" / f"frame{k}.png")
+        for array, name in ((image, f"imagesTr/case{k}_0000"), (mask, f"labelsTr/case{k}")):
+            if ending == "png":
+                PIL.Image.fromarray(array).save(folder / f"{name}.png")
+            else:
+                volume = SimpleITK.GetImageFromArray(array)
+                volume.SetSpacing((0.5, 0.5, 3.0))  # x, y, z
+                SimpleITK.WriteImage(volume, str(folder / f"{name}.nii.gz"))
     description = {
         "channel_names": {"0": "ultrasound"},
-        "labels": {"background": 0, "disc": 1},
+        "labels": {"background": 0, "block": 1},
         "numTraining": 5,
-        "file_ending": ".png",
+        "file_ending": f".{ending}",
     }
     (folder / "dataset.json").write_text(json.dumps(description))
 
 
-def test_from_raw_folder_to_one_epoch(tmp_path):
+@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
+def test_from_raw_folder_to_one_epoch(configuration, tmp_path):
     """Found by nnU-Net in the folder that the adapter's command prints."""
-    raw_dataset(tmp_path / "raw" / "Dataset001_Discs")
+    raw_dataset(tmp_path / "raw" / "Dataset001_Blocks", configuration)
     command = [sys.executable, "-m", "sasaug.adapters.nnunet"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     places = {name: str(tmp_path / name) for name in ("raw", "preprocessed", "results")}
@@ -110,14 +129,15 @@ def test_from_raw_folder_to_one_epoch(tmp_path):
     environment["nnUNet_extTrainer"] = printed.strip()
     runner = [sys.executable, str(Path(__file__).with_name("nnunet_runner.py"))]
     made = subprocess.run(
-        [*runner, "1", "2d", "0", "-tr", "nnUNetTrainerSAS", "-device", "cpu"],
+        [*runner, "1", configuration, "0", "-tr", "nnUNetTrainerSAS", "-device", "cpu"],
         env={**os.environ, **environment}, capture_output=True, text=True,
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     assert f"Using trainer 'nnUNetTrainerSAS' from: {printed}" in made.stdout
     counted = json.loads(made.stdout.splitlines()[-1])
     assert counted["patches"] >= 2 * 2 and 0 < counted["transformed"] < counted["patches"]
-    fold = tmp_path / "results/Dataset001_Discs/nnUNetTrainerSAS__nnUNetPlans__2d/fold_0"
+    trainer = f"nnUNetTrainerSAS__nnUNetPlans__{configuration}"
+    fold = tmp_path / "results" / "Dataset001_Blocks" / trainer / "fold_0"
     checkpoint = torch.load(fold / "checkpoint_final.pth", weights_only=False)
     assert checkpoint["trainer_name"] == "nnUNetTrainerSAS" and checkpoint["current_epoch"] == 1
     assert (fold / "validation" / "summary.json").is_file()

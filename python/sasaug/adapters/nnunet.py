@@ -4,6 +4,7 @@ nnU-Net finds it in the folder that ``python -m sasaug.adapters.nnunet`` prints:
 
     export nnUNet_extTrainer=$(python -m sasaug.adapters.nnunet)
     nnUNetv2_train DATASET 2d FOLD -tr nnUNetTrainerSAS
+    nnUNetv2_train DATASET 3d_fullres FOLD -tr nnUNetTrainerSAS
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
+from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
 from .batchgenerators import SASTransform
@@ -20,10 +22,16 @@ from .batchgenerators import SASTransform
 __all__ = ["nnUNetTrainerSAS"]
 
 
-class nnUNetTrainerSAS(nnUNetTrainer):
-    """nnU-Net's own training, for 2-D configurations, with SAS after the crop to the patch.
+#: The crop to the patch; and where nnU-Net does it slice by slice, the way back to 3-D.
+SPATIAL = (SpatialTransform, Convert2DTo3DTransform)
 
-    The thumbnail lies on the patch itself. An ignore label is not part of the ROI.
+
+class nnUNetTrainerSAS(nnUNetTrainer):
+    """nnU-Net's own training, with SAS after the crop to the patch.
+
+    The thumbnail lies on the patch itself. In 3-D configurations all slices of a patch get one
+    thumbnail, in-plane; slices lie along the patch's first axis, which nnU-Net makes the one of
+    the largest spacing. An ignore label is not part of the ROI.
 
     Attributes
     ----------
@@ -35,8 +43,8 @@ class nnUNetTrainerSAS(nnUNetTrainer):
     Raises
     ------
     ValueError
-        Before the training, if the configuration is 3-D, if ``sas`` breaks a rule or if it has a
-        canvas other than None, which would change the patch's size.
+        Before the training, if ``sas`` breaks a rule, or has ``frames``, which the configuration
+        tells, or a canvas other than None, which would change the patch's size.
     """
 
     sas: ClassVar[Mapping[str, Any]] = {"value_range": "sample"}
@@ -51,10 +59,10 @@ class nnUNetTrainerSAS(nnUNetTrainer):
         **kwargs: Any,
     ) -> Any:
         """Return nnU-Net's pipeline with SAS right behind its spatial transform."""
-        if len(patch_size) != 2:
+        if "frames" in cls.sas:
             raise ValueError(
-                "the configuration must be 2-D, as in nnUNetv2_train DATASET 2d FOLD "
-                f"-tr {cls.__name__}; got one with patches of {tuple(patch_size)}"
+                f"{cls.__name__}.sas must have no frames: the configuration, 2-D or 3-D, tells; "
+                f"got {cls.sas['frames']}"
             )
         if cls.sas.get("canvas") is not None:
             raise ValueError(
@@ -64,8 +72,10 @@ class nnUNetTrainerSAS(nnUNetTrainer):
         labels = {"foreground_labels": foreground_labels, "ignore_label": ignore_label}
         pipeline = super().get_training_transforms(patch_size, *args, **labels, **kwargs)
         roi = {} if ignore_label is None else {"labels": foreground_labels}
-        spatial = [isinstance(step, SpatialTransform) for step in pipeline.transforms].index(True)
-        pipeline.transforms.insert(spatial + 1, SASTransform(**{**roi, **cls.sas}))
+        sas = SASTransform(**{**roi, **cls.sas}, frames=len(patch_size) == 3)
+        steps = pipeline.transforms
+        place = max(k for k, step in enumerate(steps) if isinstance(step, SPATIAL))
+        steps.insert(place + 1, sas)
         return pipeline
 
 
