@@ -16,25 +16,6 @@ from libraries import Face
 from sasaug import reference
 
 
-@pytest.fixture(scope="module")
-def face(face: Face) -> Face:
-    """The libraries that clips may be of."""
-    if face.gpu:
-        pytest.skip("clips are for the CPU")
-    return face
-
-
-def test_clips_on_a_gpu_are_refused(gpu: Face):
-    images, masks = some_clips()
-    for arrays in (images, list(images)):
-        with pytest.raises(ValueError) as caught:
-            gpu.sas(arrays, masks, seed=1, frames=True)
-        assert str(caught.value) == (
-            "images must be on the CPU with frames=True, got cuda:0; move the clips there, or "
-            "augment their frames one by one, as images"
-        )
-
-
 @st.composite
 def clips(draw: st.DrawFn) -> tuple[Case, int]:
     """A case whose images [n t h w c] and masks [n t h w] are clips of t frames."""
