@@ -16,25 +16,6 @@ from libraries import Face
 from sasaug import reference
 
 
-@pytest.fixture(scope="module")
-def face(face: Face) -> Face:
-    """The libraries that clips may be of."""
-    if face.gpu:
-        pytest.skip("clips are for the CPU")
-    return face
-
-
-def test_clips_on_a_gpu_are_refused(gpu: Face):
-    images, masks = some_clips()
-    for arrays in (images, list(images)):
-        with pytest.raises(ValueError) as caught:
-            gpu.sas(arrays, masks, seed=1, frames=True)
-        assert str(caught.value) == (
-            "images must be on the CPU with frames=True, got cuda:0; move the clips there, or "
-            "augment their frames one by one, as images"
-        )
-
-
 @st.composite
 def clips(draw: st.DrawFn) -> tuple[Case, int]:
     """A case whose images [n t h w c] and masks [n t h w] are clips of t frames."""
@@ -320,12 +301,16 @@ def test_wrong_shapes_are_refused_with_the_right_call(name):
     assert str(caught.value) == message
 
 
-def test_out_is_refused_where_lengths_differ():
+def test_out_is_refused_where_lengths_differ(face: Face):
     clips = [np.zeros((3, 8, 8), np.uint8), np.zeros((2, 8, 8), np.uint8)]
     out = (np.zeros((2, 3, 8, 8), np.uint8), np.zeros((2, 3, 8, 8), np.uint8))
     with pytest.raises(ValueError) as caught:
-        sasaug.sas(clips, clips, seed=1, frames=True, out=out)
+        face.sas(clips, clips, seed=1, frames=True, out=out)
     assert str(caught.value) == (
         "out must be None for clips of different lengths, which give lists: [3, 2] frames; call "
         "once for each clip to fill arrays of your own"
     )
+    for s, clip in enumerate(clips):  # the call that is right
+        out = np.ones_like(clip), np.ones_like(clip)
+        face.sas(clip, clip, seed=1, frames=True, ids=[s], out=out)
+        assert not out[0].any() and not out[1].any()

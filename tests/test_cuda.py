@@ -163,6 +163,10 @@ def test_two_launches_and_nothing_else():
     assert len(kernels_of(lambda: sasaug.apply(plan, x, y))) == 1
     ragged = list(x), list(y)
     assert len(kernels_of(lambda: sasaug.sas(*ragged, seed=1, **SETTINGS))) == 2
+    clips = {"seed": 1, "frames": True, **SETTINGS}
+    assert len(kernels_of(lambda: sasaug.sas(x[None], y[None], **clips))) == 2
+    lengths = [x[:3], x[3:4]], [y[:3], y[3:4]]
+    assert len(kernels_of(lambda: sasaug.sas(*lengths, **clips))) == 3
 
 
 @pytest.mark.parametrize("module", [False, True])

@@ -60,8 +60,6 @@ def results(face: Any = sasaug) -> dict[str, list[str]]:
         out[f"plan {position}"] = plan.to_json().splitlines()
     plan = face.SAS(canvas=256, position="top_center", least_roi=9000, p=1.0).plan(masks, seed=7)
     out["plan top_center least_roi=9000"] = plan.to_json().splitlines()
-    if getattr(face, "gpu", False):  # takes images only
-        return out
     image, mask = inputs("uint8")
     clip, labels = np.stack([image, image[::-1], image]), np.stack([mask, mask, mask[:, ::-1]])
     for kind in sasaug.PRESETS["default"]:
@@ -91,8 +89,6 @@ def read() -> dict[str, list[str]]:
 
 @pytest.mark.parametrize("name", list(read()) if GOLDEN.exists() else [])
 def test_golden(face: Face, name):
-    if "clip" in name.split() and face.gpu:
-        pytest.skip("clips are for the CPU")
     assert results(face)[name] == read()[name]
 
 

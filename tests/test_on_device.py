@@ -13,6 +13,7 @@ from hypothesis import given
 import sasaug
 from cases import Case, cases, disc, same_bytes
 from libraries import Face
+from played_gpu import MEMORY
 from sasaug.noise import KINDS
 from sasaug.plan import DeviceSamples
 
@@ -315,6 +316,41 @@ def test_strengths_on_the_gpu_are_cut_to_the_kinds_range(gpu: Face, kind, dtype)
 # ---- batches that one launch cannot describe -----------------------------------------------------
 
 COUNTS = [1, 2, 3, 64, 65, 600]
+
+
+CLIPS = [np.full((t, 8, 9), 100, np.uint8) for t in (3, 1, 2)]
+LAUNCHES: dict[str, Any] = {  # a batch, and how often the kernel `pixels` is launched for it
+    "images": (np.stack([CLIPS[1][0]] * 5), 1),
+    "clips": (np.stack([CLIPS[0]] * 5), 1),
+    "a list": ([CLIPS[0]] * 3, 1),
+    "a list of clips of different lengths": (CLIPS, 3),
+}
+
+
+@pytest.mark.parametrize("name", LAUNCHES)
+def test_launches_of_a_call(gpu: Face, name):
+    """Each is seen by its failure; a further one that should fail is never made."""
+    if gpu.library.name != "ptx":
+        pytest.skip("test_cuda.py counts them there")
+    images, pixels = LAUNCHES[name]
+
+    def call() -> None:
+        gpu.sas(images, images, seed=1, frames=name != "images", canvas=16)
+
+    call()
+    fail, what = MEMORY.library.ptx_fail_launch, "draws the plan"
+    for number in range(1, 2 + pixels):
+        fail(number)
+        with pytest.raises(RuntimeError) as error:
+            call()
+        assert str(error.value) == (
+            f"launching the kernel that {what}: cudaErrorLaunchOutOfResources, an error of the "
+            "played device"
+        )
+        what = "fills the canvases"
+    fail(2 + pixels)
+    call()
+    fail(0)
 
 
 @pytest.mark.parametrize("n", COUNTS)

@@ -82,10 +82,9 @@ __device__ inline void fill_plain(const Tile& t) {
 // A value at a time, to a canvas of any strides.
 __device__ inline void scatter(const Batch& b, const Tile& t, const Values& values) {
   const int32_t size = pixel_bytes(b.out_type);
-  const bool aligned = (bits_of(b.images) | bits_of(b.image_n) | bits_of(b.image_y) |
-                        bits_of(b.image_x) | bits_of(b.image_c)) %
-                           size ==
-                       0;
+  const bool aligned =
+      (bits_of(t.images) | bits_of(b.image_y) | bits_of(b.image_x) | bits_of(b.image_c)) % size ==
+      0;
   with_label(size, [&](auto tag) {
     using Bits = decltype(tag);
     each_strip(t, b.c, [&](int32_t column, int32_t row, int32_t channel) {

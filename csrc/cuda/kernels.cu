@@ -60,7 +60,7 @@ __global__ void __launch_bounds__(kPlanThreads, 1)
   for (int64_t s = blockIdx.x; s < b.n; s += gridDim.x) {
     const Source source = source_of(parameters, s);
     if (thread < 2) {
-      const int64_t most = int64_t{source.h} * source.w;
+      const int64_t most = image_area(source);
       drawn[thread] = draw_one(parameters, s, source, thread == 0 ? 0 : most);
     }
     if (thread == 0) area = 0;
@@ -69,8 +69,12 @@ __global__ void __launch_bounds__(kPlanThreads, 1)
     bool large = false;
     if (needs_area || drawn[0].transformed != drawn[1].transformed) {
       const int64_t enough = enough_area(parameters.inputs.settings, source);
-      with_label(b.mask_bytes,
-                 [&](auto tag) { large = roi_exceeds<decltype(tag)>(source, b, enough, area); });
+      with_label(b.mask_bytes, [&](auto tag) {
+        SASAUG_ROLLED
+        for (int32_t frame = 0; frame < source.frames && !large; ++frame) {
+          large = roi_exceeds<decltype(tag)>(frame_of(source, frame), b, enough, area);
+        }
+      });
     }
     if (thread == 0) {
       b.plan[s] = needs_area ? draw_one(parameters, s, source, static_cast<int64_t>(area))
@@ -93,7 +97,7 @@ __global__ void __launch_bounds__(kTileThreads, 4)
   do {
     if (threadIdx.x == 0) {
       const TilePlace at = tile_place(b, number);
-      tile = make_tile(b, at, source_of(parameters, at.s), sample_of(parameters, at.s));
+      tile = make_tile(b, at, source_of(parameters, at.of.s), sample_of(parameters, at.of.s));
       tile.more = number + gridDim.x < tile_count(b);
       noisy.count = 0;
     }
@@ -132,7 +136,7 @@ void launch_plan(const LaunchParameters<kBytes>& parameters, cudaStream_t stream
 template <int kBytes>
 void launch_pixels(const LaunchParameters<kBytes>& parameters, cudaStream_t stream) {
   const Batch& b = parameters.batch;
-  if (b.h == 0 || b.w == 0) return;
+  if (b.frames == 0 || b.h == 0 || b.w == 0) return;
   pixels<<<blocks(tile_count(b)), kTileThreads, 0, stream>>>(parameters);
   check(cudaGetLastError(), "launching the kernel that fills the canvases");
 }

@@ -15,12 +15,12 @@ __device__ inline void draw_column(const Batch& b, const Tile& t, uint32_t block
   int draws = 0;
   Noises::visit(t.p.noise, [&](auto kind) { draws = decltype(kind)::draws; });
   if (draws & kNormal) {
-    const Words w = philox4x32(counter(block, t.p.id, Purpose::normal, channel), b.seed);
+    const Words w = philox4x32(counter(block, t.p.id, Purpose::normal, channel, t.frame), b.seed);
 #pragma unroll
     for (int32_t r = 0; r < kBandRows; r += 2) normal_pair(w.w[r], w.w[r + 1], n[r], n[r + 1]);
   }
   if (draws & kUniform) {
-    const Words w = philox4x32(counter(block, t.p.id, Purpose::uniform, channel), b.seed);
+    const Words w = philox4x32(counter(block, t.p.id, Purpose::uniform, channel, t.frame), b.seed);
 #pragma unroll
     for (int32_t r = 0; r < kBandRows; ++r) word[r] = w.w[r];
   }

@@ -63,7 +63,7 @@ __device__ int32_t roi_of_row(const Source& source, int64_t y, bool aligned, con
 }
 
 // Rounds of a few loads a thread, until the mask ends or `enough` is passed. `total` is shared, and
-// 0; every thread gets the same answer.
+// counts on from the frames before; every thread gets the same answer.
 template <class Label>
 __device__ bool roi_exceeds(const Source& source, const Batch& b, int64_t enough, RoiArea& total) {
   const int64_t size = sizeof(Label), bytes = int64_t{source.h} * source.w * size;

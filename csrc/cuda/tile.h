@@ -24,7 +24,9 @@ SASAUG_HD int32_t tile_columns(const Batch& b) {
 
 SASAUG_HD int64_t tiles_across(const Batch& b) { return (int64_t{b.w} - 1) / tile_columns(b) + 1; }
 SASAUG_HD int64_t tiles_down(const Batch& b) { return (int64_t{b.h} - 1) / kTileRows + 1; }
-SASAUG_HD int64_t tile_count(const Batch& b) { return b.n * tiles_down(b) * tiles_across(b); }
+SASAUG_HD int64_t tile_count(const Batch& b) {
+  return frame_count(b) * tiles_down(b) * tiles_across(b);
+}
 
 // How the values of a tile lie in shared memory, in units of a value: as they leave for the canvas.
 struct Stage {
@@ -39,7 +41,7 @@ struct Rows {
   int32_t lanes;  // log2: a power of two of threads share a row, so that short rows keep them busy
 };
 
-// A tile: some columns and rows of a sample's canvas, or what is left of them at its edges. Kept
+// A tile: some columns and rows of a frame's canvas, or what is left of them at its edges. Kept
 // once for all its threads, which have few registers.
 struct Tile {
   Source source;  // its addresses those of the window's first pixel
@@ -50,6 +52,7 @@ struct Tile {
   int32_t left, right, top, bottom;  // the thumbnail's part of the tile; empty: left == right
   Stage stage;
   uint32_t black;  // a black value's bits, repeated in all four bytes
+  uint32_t frame;  // of the sample
   bool copied, antialias_x, antialias_y;
   // The bilinear pair of every column is two neighbouring values: rows shrink, and lie gapless.
   bool pairs;
@@ -63,13 +66,13 @@ struct Tile {
 };
 
 struct TilePlace {
-  int64_t s;
+  FramePlace of;
   int32_t y0, x0;
 };
 
 __device__ inline TilePlace tile_place(const Batch& b, int64_t number) {
-  const int64_t row = quotient(number, tiles_across(b)), s = quotient(row, tiles_down(b));
-  return {s, static_cast<int32_t>(row - s * tiles_down(b)) * kTileRows,
+  const int64_t row = quotient(number, tiles_across(b)), of = quotient(row, tiles_down(b));
+  return {frame_place(b, of), static_cast<int32_t>(row - of * tiles_down(b)) * kTileRows,
           static_cast<int32_t>(number - row * tiles_across(b)) * tile_columns(b)};
 }
 
@@ -134,15 +137,19 @@ __device__ inline void find_accesses(const Batch& b, Tile& t, bool same_size) {
 __device__ inline Tile make_tile(const Batch& b, TilePlace at, const Source& source,
                                  const Sample& p) {
   Tile t;
-  t.source = source;
+  t.source = frame_of(source, at.of.frame);
+  t.frame = static_cast<uint32_t>(at.of.frame);
   t.p = p;
   t.y0 = at.y0;
   t.x0 = at.x0;
   t.rows = b.h - at.y0 < kTileRows ? b.h - at.y0 : kTileRows;
   t.columns = b.w - at.x0 < tile_columns(b) ? b.w - at.x0 : tile_columns(b);
   t.across = 31 - __clz(tile_columns(b) / kStrip);
-  t.images = b.images + at.s * b.image_n + at.y0 * b.image_y + at.x0 * b.image_x;
-  t.masks = b.masks ? b.masks + at.s * b.mask_n + at.y0 * b.mask_y + at.x0 * b.mask_x : nullptr;
+  t.images = b.images + at.of.s * b.image_n + at.of.frame * b.image_t + at.y0 * b.image_y +
+             at.x0 * b.image_x;
+  t.masks = b.masks ? b.masks + at.of.s * b.mask_n + at.of.frame * b.mask_t + at.y0 * b.mask_y +
+                          at.x0 * b.mask_x
+                    : nullptr;
   const Rectangle &window = p.window, &thumbnail = p.thumbnail;
   t.source.image += window.y * source.image_y + window.x * source.image_x;
   t.source.mask += window.y * source.mask_y + window.x * source.mask_x;

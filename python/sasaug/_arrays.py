@@ -114,11 +114,6 @@ def _batch(
         raise ValueError(f"{argument} must hold at least one array, got an empty list")
     frontend, items[0] = adopt(items[0], f"{argument}[0]" if ragged else argument)
     device = frontend.device(items[0])
-    if clips and device is not None:
-        raise ValueError(
-            f"{argument} must be on the CPU with frames=True, got {place_name(device)}; move the "
-            "clips there, or augment their frames one by one, as images"
-        )
     channels = checked_channels(channels) or frontend.channels
     dtype = frontend.dtype(items[0])
     if dtype not in types:
