@@ -108,6 +108,7 @@ def test_only_the_door_knows_pybind11():
 IMPORTERS = {
     "_torch_ops.py": {"torch"},
     "torch.py": {"torch"},
+    "adapters/_monai_axes.py": {"monai", "torch"},
     "adapters/albumentations.py": {"albumentations"},
     "adapters/batchgenerators.py": {"batchgeneratorsv2", "torch"},
     "adapters/jax.py": {"jax"},
