@@ -1,7 +1,8 @@
 """One job: read an image file as people see it: upright, complete, one frame.
 
 OpenCV decodes PNG, JPEG, TIFF and BMP, because it keeps 16 bits of every channel; Pillow decodes
-GIF, WebP and the indices of palettes, and reads the headers. Both come with the ``cli`` extra.
+GIF, WebP, the indices of palettes and TIFF that OpenCV does not read, and reads the headers. Both
+come with the ``cli`` extra.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from .job import Unusable
+from .tiff import check_pages, is_tiff, pages_of
 
 __all__ = ["FORMATS", "SUFFIXES", "Header", "decode_image", "decode_palette", "header", "upright"]
 
@@ -104,14 +106,19 @@ def decode_image(path: str, content: bytes, about: Header) -> NDArray[Any]:
     """
     if about.format in ("GIF", "WEBP"):
         with _opened(path, content) as image:
-            if image.mode not in ("L", "RGB", "RGBA"):
-                image = image.convert("RGBA" if image.has_transparency_data else "RGB")
-            pixels = np.asarray(image)
+            pages = [_pixels_of(image)]
+    elif is_tiff(content):  # upright already: both libraries turn TIFF while decoding
+        pages = _decode_tiff(path, content)
+        if len(pages) > 1:
+            raise Unusable(f"{path}: must hold one image, got {len(pages)} pages")
+        return pages[0]
     else:
-        pixels = _decode_with_opencv(path, content)
-    if about.format == "TIFF":  # upright already: both libraries turn TIFF while decoding
-        return pixels
-    return upright(pixels, about.orientation)
+        pages = [_in_rgb(path, page) for page in _opencv_pages(content)]
+    # Some versions of OpenCV fill the missing rest of a JPEG with grey, without an error.
+    cut = content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[len(content) // 2 :]
+    if not pages or cut:
+        raise incomplete(path)
+    return upright(pages[0], about.orientation)
 
 
 def decode_palette(path: str, content: bytes) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -157,24 +164,51 @@ def _opened(path: str, content: bytes) -> Image.Image:
     return image
 
 
-def _decode_with_opencv(path: str, content: bytes) -> NDArray[Any]:
-    """Return the pixels as they are stored, in RGB or RGBA order."""
+def _pixels_of(image: Image.Image) -> NDArray[Any]:
+    """Return a frame as Pillow decodes it: grey, RGB or RGBA."""
+    if image.mode not in ("L", "RGB", "RGBA") and not image.mode.startswith("I;16"):
+        image = image.convert("RGBA" if image.has_transparency_data else "RGB")
+    pixels = np.asarray(image)
+    return pixels.astype(pixels.dtype.newbyteorder("="))
+
+
+def _decode_tiff(path: str, content: bytes) -> list[NDArray[Any]]:
+    """Return the pages of a TIFF file, in RGB or RGBA order."""
+    pages = pages_of(content)
+    check_pages(path, pages)
+    if not any(page.needs_pillow for page in pages):
+        found = _opencv_pages(content)
+        if len(found) == len(pages) > 0:
+            return [_in_rgb(path, page) for page in found]
+        if not all(page.fits_pillow for page in pages):
+            raise incomplete(path)
+    # perhaps with a compression that OpenCV does not know
+    decoded = []
+    with _opened(path, content) as image:
+        try:
+            for place in range(getattr(image, "n_frames", 1)):
+                image.seek(place)
+                decoded.append(_pixels_of(image))
+        except Exception as error:  # of all kinds, on damaged files
+            raise incomplete(path) from error
+    return decoded
+
+
+def _opencv_pages(content: bytes) -> list[NDArray[Any]]:
+    """Return the pages as they are stored, in BGR or BGRA order; none of a damaged file."""
     data = np.frombuffer(content, np.uint8)
     try:
-        pages = (
-            list(cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED)[1])
-            if _is_tiff(content)
-            else [cv2.imdecode(data, cv2.IMREAD_UNCHANGED)]
-        )
+        if is_tiff(content):
+            return list(cv2.imdecodemulti(data, cv2.IMREAD_UNCHANGED)[1])
+        page = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except cv2.error:
-        pages = []
-    # Some versions of OpenCV fill the missing rest of a JPEG with grey, without an error.
-    cut = content[:2] == b"\xff\xd8" and b"\xff\xd9" not in content[len(content) // 2 :]
-    if not pages or pages[0] is None or cut:
-        raise incomplete(path)
-    if len(pages) > 1:
-        raise Unusable(f"{path}: must hold one image, got {len(pages)} pages")
-    pixels = np.asarray(pages[0])
+        return []
+    return [] if page is None else [page]
+
+
+def _in_rgb(path: str, page: NDArray[Any]) -> NDArray[Any]:
+    """Return a page of OpenCV in RGB or RGBA order."""
+    pixels = np.asarray(page)
     if pixels.dtype not in (np.uint8, np.uint16):
         raise Unusable(f"{path}: must have unsigned 8 or 16 bits, got {pixels.dtype}")
     if pixels.ndim == 2:
@@ -201,7 +235,3 @@ def _is_lossy(image: Image.Image, content: bytes) -> bool:
     if image.format == "WEBP":
         return b"VP8 " in content[:64]
     return image.format in ("JPEG", "MPO") or "jpeg" in str(image.info.get("compression", ""))
-
-
-def _is_tiff(content: bytes) -> bool:
-    return content[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
