@@ -95,7 +95,8 @@ def test_channels_stored_by_themselves():
     assert np.array_equal(read(with_tifffile(planes, **how)), np.moveaxis(planes, 0, -1))
     refused(
         with_tifffile(planes.astype(np.uint16) * 257, **how),
-        "16-bit channels must be interleaved, as PNG has them, got 3 channels each stored by itself",
+        "16-bit channels must be interleaved, as PNG has them, got 3 channels each stored by "
+        "itself",
     )
 
 

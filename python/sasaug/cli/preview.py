@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from .. import NOISES, SAS, apply
@@ -20,6 +21,7 @@ __all__ = ["preview"]
 PREVIEW = Path("sasaug_preview.png")
 SCALES = (1.0, 0.5, 0.25)
 PHANTOMS = 4  # to choose from
+SHOWN_LABELS = 10  # of the mask, in an error
 STEPS = 3  # strengths of a kind, from one end of its range to the other
 
 
@@ -90,7 +92,7 @@ def preview(
         }
         aug, of_a_run = resolve(config, given)
         number = of_a_run.get("seed", 0)
-        source = _source(images, masks, of_a_run, case, number)
+        source = _source(images, masks, of_a_run, case, number, aug.labels)
         rows = _rows(aug, source, kind, strength, scale or list(SCALES), number)
         note = f"One row per noise and strength, one column per scale · seed {number}"
         write_atomically(path, encode_png(contact_sheet(rows, source.caption, note)))
@@ -103,6 +105,7 @@ def _source(
     of_a_run: Mapping[str, Any],
     case: str | None,
     seed: int,
+    labels: Sequence[int] | None,
 ) -> Tile:
     """Return the image to show, with its mask and name."""
     from ..preview import Tile
@@ -112,9 +115,10 @@ def _source(
             raise ValueError("images and masks must be given together, and case only with them")
         from ..phantoms import phantoms
 
-        several, labels = phantoms(PHANTOMS, 256, seed)
-        place = int((labels != 0).sum(axis=(1, 2)).argmax())  # noise is seen in a large structure
-        return Tile(several[place], labels[place], "simulated ultrasound")
+        several, masks_of = phantoms(PHANTOMS, 256, seed)
+        place = int((masks_of != 0).sum(axis=(1, 2)).argmax())  # noise is seen in a large structure
+        _check_labels(labels, masks_of[place], "simulated ultrasound")
+        return Tile(several[place], masks_of[place], "simulated ultrasound")
     from ..folder.cases import decode, read
     from ..folder.job import Job, Unusable
     from ..folder.pairs import find
@@ -137,7 +141,20 @@ def _source(
         loaded = decode(one, contents, job)
     except Unusable as error:
         raise ValueError(str(error)) from error
+    for note, file in loaded.notes:
+        typer.echo(f"note: {note}: {file}", err=True)
+    _check_labels(labels, loaded.mask, one.name)
     return Tile(loaded.image, loaded.mask, one.name)
+
+
+def _check_labels(labels: Sequence[int] | None, mask: Any, name: str) -> None:
+    """Raise ValueError if the mask holds none of the labels: there would be no noise to see."""
+    held = np.unique(mask).tolist()
+    if labels is not None and not set(labels) & set(held):
+        shown = ", ".join(map(str, held[:SHOWN_LABELS])) + (", ..." * (len(held) > SHOWN_LABELS))
+        raise ValueError(
+            f"labels must be in the mask of {name}, which holds {shown}, got {list(labels)}"
+        )
 
 
 def _rows(
