@@ -1,4 +1,4 @@
-"""A transform of a host inside of ``torch.compile``: it breaks the graph, and the rest is traced."""
+"""Transforms of hosts inside of ``torch.compile``: they break the graph; the rest is traced."""
 
 from __future__ import annotations
 

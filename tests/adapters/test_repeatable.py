@@ -1,4 +1,4 @@
-"""The table "What can be repeated" of docs/frameworks.md, without ids; with them see test_resume."""
+"""The table "What can be repeated" of docs/frameworks.md, without ids; with them: test_resume."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ class Longer(Scans):
         return LENGTH
 
 
-def epochs(dataset, workers=0, batch=2, seed=0, loader=None, **options) -> list[list[bytes]]:
-    """The images of two epochs in the order of the data set, after the seeding of a script."""
+def epochs(
+    dataset, workers=0, batch=2, seed=0, loader=None, count=2, **options
+) -> list[list[bytes]]:
+    """The images of some epochs in the order of the data set, after the seeding of a script."""
     torch.manual_seed(seed)
     np.random.seed(seed)
     loader = loader or torch.utils.data.DataLoader
@@ -32,7 +34,7 @@ def epochs(dataset, workers=0, batch=2, seed=0, loader=None, **options) -> list[
     with warnings.catch_warnings():  # torch's own advice about the machine's cores
         warnings.filterwarnings("ignore", message=".*worker processes")
         batches = loader(dataset, batch_size=batch, num_workers=workers, **options)
-        return [[np.asarray(x).tobytes() for some in batches for x in some] for _ in range(2)]
+        return [[np.asarray(x).tobytes() for some in batches for x in some] for _ in range(count)]
 
 
 @pytest.mark.parametrize("host", [host for host in HOSTS if host != "kornia"])
@@ -40,8 +42,8 @@ def test_a_seed_repeats_a_run_of_one_number_of_workers_and_one_batch_size(host):
     run = epochs(Longer(host), 2)
     assert len({image for epoch in run for image in epoch}) == 2 * LENGTH
     assert epochs(Longer(host), 2) == run
-    assert epochs(Longer(host), 1) != run and epochs(Longer(host), 2, batch=4) != run
-    assert epochs(Longer(host), 2, seed=1) != run
+    for changed in ({"workers": 1}, {"batch": 4}, {"seed": 1}):
+        assert epochs(Longer(host), **{"workers": 2, **changed}, count=1) != run[:1], changed
 
 
 @pytest.mark.parametrize("host", ["albumentations", "monai"])
@@ -74,11 +76,8 @@ def test_monais_loader_seeds_its_transforms_anew_from_torch(workers):
 
     def run(state, seed):
         data = of_monai(pipeline_of_monai().set_random_state(state))
-        options = {
-            "loader": DataLoader,
-            "collate_fn": lambda rows: list_data_collate(rows)["image"],
-        }
-        return epochs(data, workers, seed=seed, **options)
+        images = {"collate_fn": lambda rows: list_data_collate(rows)["image"]}
+        return epochs(data, workers, seed=seed, loader=DataLoader, **images)
 
     once = run(state=7, seed=0)
     assert len({image for epoch in once for image in epoch}) == 2 * LENGTH
@@ -168,9 +167,8 @@ def test_kornia_repeats_a_run_of_one_batch_size_for_any_workers():
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*worker processes")
             loader = torch.utils.data.DataLoader(data, batch_size=batch, num_workers=workers)
-            return [
-                x.numpy().tobytes() for _ in range(2) for pair in loader for x in step(*pair)[0]
-            ]
+            pairs = (step(*pair) for _ in range(2) for pair in loader)
+            return [x.numpy().tobytes() for images, _ in pairs for x in images]
 
     once = run(0)
     assert len(set(once)) == 2 * LENGTH
