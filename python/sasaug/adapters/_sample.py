@@ -112,6 +112,8 @@ class Recipe:
 
         Clips: [n c t h w] with planes [n t k h w].
         """
+        if not self.settings.frames:
+            _check_channels(image)
         mask, settings, whole = self.mask(image, planes)
         images, masks = _batched(image, mask, settings.frames)
         batches = batch_pair(images, masks, None, None, settings.frames)
@@ -253,6 +255,22 @@ class Sample:
             refuse_background(planes)
         one_hot = bool(one_hot) and (source or partition(planes))
         return follow(self.plan, planes, one_hot)
+
+
+def _check_channels(image: Any) -> None:
+    """Refuse what the kernels would, but without advice on ``channels``, which hosts have not."""
+    last = isinstance(image, np.ndarray)
+    if last and image.ndim == 2:
+        return
+    axes, channels, other = "h w c" if last else "c h w", -1 if last else -3, -3 if last else -1
+    c, shape = image.shape[channels], tuple(image.shape)
+    if not 1 <= c <= _core.MAX_CHANNELS:
+        call = "np.moveaxis(a, 0, -1)" if last else "a.movedim(-1, -3)"
+        fits = 1 <= shape[other] <= _core.MAX_CHANNELS
+        raise ValueError(
+            f"the image must have 1 to {_core.MAX_CHANNELS} channels, got {c} in shape {shape}, "
+            f"read as [{axes}]" + (f"; {call} makes them the right axis" if fits else "")
+        )
 
 
 def _batched(image: Any, mask: Any, clips: bool) -> tuple[Any, Any]:
