@@ -5,11 +5,9 @@ OpenCV reads most. Some it reads wrongly without an error, and some it does not 
 
 from __future__ import annotations
 
-import io
+import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
-
-from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from .job import Unusable
 
@@ -19,6 +17,8 @@ BITS, SAMPLES, PLANES, EXTRA = 258, 277, 284, 338  # tags of TIFF 6.0
 ASSOCIATED, UNASSOCIATED = 1, 2  # values of EXTRA: alpha, multiplied into the colours or not
 SEPARATE = 2  # value of PLANES: each channel is stored by itself
 BIG = 43  # the version of files with 64-bit offsets
+MANY = 1024  # channels are fewer
+NUMBERS = {1: "B", 3: "H", 4: "I"}  # types of tags that are read: BYTE, SHORT, LONG
 MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 
 
@@ -47,19 +47,37 @@ def is_tiff(content: bytes) -> bool:
 
 
 def pages_of(content: bytes) -> list[Page]:
-    """Return the pages of a file; of a damaged one those before the damage."""
+    """Return the pages of a file.
+
+    Raises
+    ------
+    struct.error
+        The file is cut: a page lies behind its end.
+    """
+    order = "<" if content[:2] == b"II" else ">"
+    is_big = BIG in content[2:4]
+    offset, count, entry = ("Q", "Q", "HHQ8s") if is_big else ("I", "H", "HHI4s")
     found: list[Page] = []
     seen: set[int] = set()
-    stream = io.BytesIO(content)
-    try:
-        tags = ImageFileDirectory_v2(content[: 16 if BIG in content[2:4] else 8])
-        while tags.next and tags.next not in seen:
-            seen.add(tags.next)
-            stream.seek(tags.next)
-            tags.load(stream)
-            found.append(_page(tags))
-    except Exception:  # of all kinds, on damaged files
-        pass
+    (place,) = struct.unpack_from(order + offset, content, 8 if is_big else 4)
+    while place and place not in seen:
+        seen.add(place)
+        (length,) = struct.unpack_from(order + count, content, place)
+        place += struct.calcsize(order + count)
+        size = struct.calcsize(order + entry)
+        tags: dict[int, tuple[int, ...]] = {}
+        for at in range(place, place + size * length, size):
+            tag, kind, number, value = struct.unpack_from(order + entry, content, at)
+            if tag in (BITS, SAMPLES, PLANES, EXTRA) and kind in NUMBERS and number <= MANY:
+                form = f"{order}{number}{NUMBERS[kind]}"
+                if struct.calcsize(form) > len(value):  # the values lie elsewhere
+                    tags[tag] = struct.unpack_from(
+                        form, content, *struct.unpack(order + offset, value)
+                    )
+                else:
+                    tags[tag] = struct.unpack_from(form, value)
+        (place,) = struct.unpack_from(order + offset, content, place + size * length)
+        found.append(_page(tags))
     return found
 
 
@@ -80,12 +98,11 @@ def check_pages(path: str, pages: list[Page]) -> None:
             )
 
 
-def _page(tags: Any) -> Page:
-    channels = int(tags.get(SAMPLES, 1))
-    extra = tags.get(EXTRA, ())
+def _page(tags: Mapping[int, tuple[int, ...]]) -> Page:
+    channels, extra = tags.get(SAMPLES, (1,))[0], tags.get(EXTRA, ())
     return Page(
         channels,
         max(tags.get(BITS, (1,))),
-        channels > 1 and tags.get(PLANES) == SEPARATE,
+        channels > 1 and tags.get(PLANES) == (SEPARATE,),
         bool(extra) and extra[-1] in (ASSOCIATED, UNASSOCIATED),
     )
