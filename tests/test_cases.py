@@ -59,7 +59,7 @@ def test_several_pages_are_refused(one):
     job = one(picture(0), disc(), "x.tif")
     pages = [picture(0), picture(1)]
     (job.images / "x.tif").write_bytes(cv2.imencodemulti(".tif", pages)[1])
-    assert expand(job).skipped == ["x.tif: must hold one image, got 2 pages"]
+    assert expand(job).skipped == ["x.tif: must hold one image, got 2 pages; a clip needs --frames"]
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.int16])

@@ -81,6 +81,14 @@ def test_preview_shows_what_sas_gives(data, tmp_path, monkeypatch):
         ),
         (["--scale", 2], "thumbnail must be"),
         (["--strength", -1], "noise['gaussian']"),
+        (
+            ["--images", "images", "--masks", "masks", "--labels", 1],
+            "labels must be in the mask of x0, which holds 0, 255, got [1]",
+        ),
+        (
+            ["--labels", 9],
+            "labels must be in the mask of simulated ultrasound, which holds 0, 1, got [9]",
+        ),
     ],
 )
 def test_refused_previews_have_status_2(data, tmp_path, monkeypatch, options, text):
@@ -93,6 +101,14 @@ def test_refused_previews_have_status_2(data, tmp_path, monkeypatch, options, te
     assert result.exit_code == 2, result.output
     assert result.stderr.startswith("error: ") and text in result.stderr
     assert not (tmp_path / "sasaug_preview.png").exists()
+
+
+def test_preview_says_what_it_decided_of_a_file(data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folders = ["--images", "images", "--masks", "masks", "--noise", "none", "--scale", 1]
+    assert run("preview", *folders, "--labels", 255).stderr == ""
+    write(tmp_path / "masks/x0.png", np.full((40, 48), 7, np.uint8))
+    assert run("preview", *folders).stderr == "note: mask covers the whole image: x0.png\n"
 
 
 def test_preview_keeps_a_file_named_by_out(tmp_path):

@@ -131,8 +131,8 @@ def test_every_setting_is_an_option_described_by_its_docstring():
     options = options_of("augment")
     names = [field.name for field in fields(sasaug.SAS)]
     assert names == list(described)
-    assert [n for n in names if n.replace("_", "-") not in options] == ["channels", "frames"]
-    for name in set(names) - {"channels", "frames"}:
+    assert [n for n in names if n.replace("_", "-") not in options] == ["channels"]
+    for name in set(names) - {"channels"}:
         text = squashed(described[name][1])
         said = options[name.replace("_", "-")]
         assert said.startswith(text), name
@@ -141,7 +141,7 @@ def test_every_setting_is_an_option_described_by_its_docstring():
 
 
 def test_preview_takes_the_settings_that_it_does_not_set_itself():
-    names = {field.name for field in fields(sasaug.SAS)} - {"channels", "frames"}
+    names = {field.name for field in fields(sasaug.SAS)} - {"channels"}
     shown = {name for name in names if name.replace("_", "-") in options_of("preview")}
     assert names - shown == {"thumbnail", "p", "small_fraction", "apply_to"}
     assert options_of("preview")["canvas"] == options_of("augment")["canvas"]

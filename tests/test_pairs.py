@@ -81,6 +81,17 @@ def test_missing_and_spare_masks_are_named(tmp_path):
     assert found.notes == [("mask belongs to no image", name) for name in ("c.tif", "sub/a.png")]
 
 
+def test_names_that_differ_in_their_letters_alone_are_named(tmp_path):
+    files = ["images/Scan1.png", "images/M\u00fcller.png", "images/b.png", "masks/b.png"]
+    more = ["masks/scan1.png", "masks/Mu\u0308ller.png"]
+    found = found_in(tmp_path, files + more, "{stem}", same=False)
+    assert [case.image for case in found.cases] == ["b.png"]
+    assert found.problems == [
+        "M\u00fcller.png: no mask matches '{stem}'; similar names: Mu\u0308ller.png",
+        "Scan1.png: no mask matches '{stem}'; similar names: scan1.png",
+    ]
+
+
 def test_colliding_outputs_are_both_named(tmp_path):
     files = ["images/a.png", "images/a.jpg", "images/b.png", "masks/a.png", "masks/b.png"]
     found = found_in(tmp_path, files, "{stem}", same=False)
@@ -299,7 +310,12 @@ def test_names_without_anything_in_common_are_shown_without_advice(tmp_path):
         f"a.png: no mask matches '{{stem}}'; the first names in {where} are u.png, v.bmp"
     )
     found = found_in(tmp_path / "b", ["images/a.png", "masks/a.txt"], "{stem}", same=False)
-    assert found.reason == "a.png: no mask matches '{stem}'"
+    formats = "PNG, JPEG, TIFF, BMP, WebP or GIF"
+    where = tmp_path / "b/masks"
+    none = f"a.png: no mask matches '{{stem}}'; {where} holds no {formats} file"
+    assert found.reason == f"{none}, but {where / 'a.txt'}"
+    (where / "a.txt").unlink()
+    assert found_in(tmp_path / "b", [], "{stem}", same=False).reason == none
     found = found_in(tmp_path / "c", ["images/a.png", "masks/a.png"], "{key}", False, False, "img*")
     names = f"the first names in {tmp_path / 'c/images'} are a.png"
     assert found.reason == f"no image matches 'img*'; {names}"

@@ -180,7 +180,12 @@ def encoded_as_gif(image):
 
 @pytest.mark.parametrize(
     ("format", "unit"),
-    [("GIF", "frames"), ("WEBP", "frames"), ("PNG", "frames"), ("TIFF", "pages")],
+    [
+        ("GIF", "frames"),
+        ("WEBP", "frames"),
+        ("PNG", "frames"),
+        ("TIFF", "pages; a clip needs --frames"),
+    ],
 )
 @pytest.mark.parametrize("place", ["images", "masks"])
 def test_animated_files_are_refused_with_their_number_of_frames(job, format, unit, place):

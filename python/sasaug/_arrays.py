@@ -73,7 +73,10 @@ def mask_batch(
     batch = _batch(masks, "masks", channels, MASK_TYPES, one, clips)
     if batch.c != 1:
         shape = tuple(batch.arrays[0].shape)
-        raise ValueError(f"masks must have one channel where they have a channel axis, got {shape}")
+        raise ValueError(
+            f"masks must have one channel where they have a channel axis, got {shape}; of one-hot "
+            "masks give the label map"
+        )
     return batch
 
 

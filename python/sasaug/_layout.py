@@ -32,10 +32,9 @@ def layout(
     c = 1 if k is None else shape[k]
     if not 1 <= c <= _core.MAX_CHANNELS:
         axes = axes_of(lead, axis, channels, clips)
-        other = "last" if channels == "first" else "first"
         raise ValueError(
             f"{name} must have 1 to {_core.MAX_CHANNELS} channels, got {c} in shape {shape}, "
-            f'read as {axes}; if the channels are {other} pass channels="{other}"'
+            f"read as {axes}{_for_channels(shape, name, lead, channels)}"
         )
     if max(shape[y], shape[y + 1]) > MAX_SIDE:
         raise ValueError(f"{name} must have sides of at most {MAX_SIDE} pixels, got {shape}")
@@ -61,6 +60,16 @@ def _allowed(lead: int, channels: str, clips: bool) -> str:
     shapes = [(0, False), (1, False), (1, True)] if lead else [(0, False), (0, True)]
     names = [axes_of(first, axis, channels, clips) for first, axis in shapes]
     return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _for_channels(shape: tuple[int, ...], name: str, lead: int, channels: str) -> str:
+    """The setting that would be right where the other order of axes has the channels."""
+    other, c = ("last", shape[-1]) if channels == "first" else ("first", shape[lead])
+    if name == "masks" and c != 1:
+        return "; of one-hot masks give the label map"
+    if not 1 <= c <= _core.MAX_CHANNELS:
+        return ""
+    return f'; if the channels are {other} pass channels="{other}"'
 
 
 def _for_clips(shape: tuple[int, ...], lead: int, clips: bool) -> str:

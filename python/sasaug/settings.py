@@ -89,7 +89,7 @@ class SAS:
     frames : bool
         Each sample is a clip [t h w] (or [t h w c], [c t h w]) of video frames or slices, and has
         one id and one draw: the thumbnail, the kind and the strength of noise. Noise itself is
-        drawn for each frame; "small" and ``least_roi`` go by the mean over the frames.
+        drawn for each frame; "small" and least_roi go by the mean over the frames.
 
     Raises
     ------

@@ -13,6 +13,7 @@ import numpy as np
 from .. import _core
 from .._call import batch_pair, run
 from .._checks import is_integer
+from .._frontends import untraced
 from .._threads import resolve_threads
 from ..calls import apply
 from ..plan import Plan
@@ -91,6 +92,7 @@ class Recipe:
             )
         return True
 
+    @untraced
     def draw(
         self, image: Any, planes: Any, seed: Callable[[], Any], sample_id: Any = None
     ) -> Sample:
@@ -104,11 +106,14 @@ class Recipe:
             return self.draw_batch(image, planes, self.sample_seed, [int(sample_id)])
         return self.draw_batch(image, planes, seed(), None)
 
+    @untraced
     def draw_batch(self, image: Any, planes: Any, seed: Any, ids: Any) -> Sample:
         """Do the same for a sample or a batch, [n c h w] of torch with planes [n k h w].
 
         Clips: [n c t h w] with planes [n t k h w].
         """
+        if not self.settings.frames:
+            _check_channels(image)
         mask, settings, whole = self.mask(image, planes)
         images, masks = _batched(image, mask, settings.frames)
         batches = batch_pair(images, masks, None, None, settings.frames)
@@ -125,6 +130,7 @@ class Recipe:
         y = y if follows else None  # a ROI of several planes is not their values
         return Sample(self, plan, mask, image, x, planes, y)
 
+    @untraced
     def replay(self, plan: Plan, image: Any, planes: Any) -> Sample:
         """Apply a plan that was drawn before to a sample."""
         mask, settings, _ = self.mask(image, planes)
@@ -216,6 +222,7 @@ class Sample:
     planes: Any
     y: Any  # of the planes, if there is one
 
+    @untraced
     def image(self, image: Any) -> Any:
         """Apply the plan to the source, or to another image of the same sample."""
         if self.x is not None and _same(image, self.source):
@@ -229,12 +236,14 @@ class Sample:
         x = apply(plan, images, masks, check_values=check)[0]
         return x[0] if images.ndim > image.ndim else x
 
+    @untraced
     def without_noise(self, image: Any) -> Any:
         """Return an image of values in any range, moved but without noise."""
         quiet = replace(self.plan, samples=self.plan.samples.copy(), value_range=None)
         quiet.samples["noise"] = -1
         return self._applied(quiet, image)
 
+    @untraced
     def masks(self, planes: Any) -> Any:
         """Move planes [... k h w] of any type by the plan."""
         source = _same(planes, self.planes)
@@ -246,6 +255,22 @@ class Sample:
             refuse_background(planes)
         one_hot = bool(one_hot) and (source or partition(planes))
         return follow(self.plan, planes, one_hot)
+
+
+def _check_channels(image: Any) -> None:
+    """Refuse what the kernels would, but without advice on ``channels``, which hosts have not."""
+    last = isinstance(image, np.ndarray)
+    if last and image.ndim == 2:
+        return
+    axes, channels, other = "h w c" if last else "c h w", -1 if last else -3, -3 if last else -1
+    c, shape = image.shape[channels], tuple(image.shape)
+    if not 1 <= c <= _core.MAX_CHANNELS:
+        call = "np.moveaxis(a, 0, -1)" if last else "a.movedim(-1, -3)"
+        fits = 1 <= shape[other] <= _core.MAX_CHANNELS
+        raise ValueError(
+            f"the image must have 1 to {_core.MAX_CHANNELS} channels, got {c} in shape {shape}, "
+            f"read as [{axes}]" + (f"; {call} makes them the right axis" if fits else "")
+        )
 
 
 def _batched(image: Any, mask: Any, clips: bool) -> tuple[Any, Any]:

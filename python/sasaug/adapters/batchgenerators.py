@@ -92,6 +92,9 @@ class SASTransform(BasicTransform):
         for key in ("keypoints", "bbox"):
             if data_dict.get(key) is not None:
                 raise ValueError(f"the sample must hold no {key}, whose form the host leaves open")
+        for key in ("image", "segmentation"):
+            if isinstance(data_dict.get(key), np.ndarray):
+                raise TypeError(f"{key} must be a tensor, got a numpy array: torch.from_numpy(a)")
         image, segmentation = data_dict.get("image"), data_dict.get("segmentation")
         if image is None or (segmentation is None and self._step != "thumbnail"):
             raise ValueError(f"the sample must hold image and segmentation, got {list(data_dict)}")

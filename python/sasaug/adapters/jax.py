@@ -84,7 +84,7 @@ class SAS:
         if any(isinstance(array, jax.core.Tracer) for array in arrays):
             shapes = (self._on_canvas(images), self._on_canvas(masks))
             return jax.pure_callback(self._on_host, shapes, *arrays, vmap_method="sequential")
-        if images.device.platform == "cpu":
+        if isinstance(images, np.ndarray) or images.device.platform == "cpu":
             x, y = self._on_host(*arrays)
             return jnp.asarray(x), jnp.asarray(y)
         ids = None if ids is None else np.asarray(ids)

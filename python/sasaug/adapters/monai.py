@@ -18,7 +18,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.inverse import InvertibleTransform
 from monai.transforms.transform import MapTransform, RandomizableTransform
 from monai.utils import ensure_tuple
-from monai.utils.enums import CommonKeys, TraceKeys, TransformBackends
+from monai.utils.enums import TraceKeys, TransformBackends
 
 from .._undo import undone
 from ..plan import Plan
@@ -37,6 +37,7 @@ __all__ = [
     "RandThumbnaild",
 ]
 
+MASK_KEYS = ("label", "labels", "mask", "masks", "seg", "segmentation")  # as masks are called
 BILINEAR, NEAREST = "bilinear", "nearest-exact"  # MONAI's names; Invertd exchanges them
 
 
@@ -309,9 +310,10 @@ class RandSASd(RandomizableTransform, MapTransform, InvertibleTransform):
                 "mask_key must tell masks from images where there are several keys: "
                 f"mask_key={images[-1]!r}, or mask_key=() if all are images; got {list(images)}"
             )
-        if CommonKeys.LABEL in images:
+        likely = next((key for key in images if key in MASK_KEYS), None)
+        if likely is not None:
             warnings.warn(
-                f"keys name {CommonKeys.LABEL.value!r}, which becomes an image with noise. If it "
+                f"keys name {likely!r}, which becomes an image with noise. If it "
                 f"is a mask, name it in mask_key too; got mask_key {list(self.mask_keys)}",
                 stacklevel=2,
             )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
+import numpy as np
 import PIL.Image
 import torch
 from torchvision import tv_tensors
@@ -114,6 +115,11 @@ class SAS(v2.Transform):
                 )
             if isinstance(leaf, (tv_tensors.Image, tv_tensors.Video)):
                 _check_one(leaf, frames)
+        arrays = any(isinstance(leaf, np.ndarray) for leaf in flat_inputs)
+        if arrays and not any(isinstance(leaf, torch.Tensor) for leaf in flat_inputs):
+            raise TypeError(
+                "the image must be a tensor [c h w], got a numpy array: put v2.ToImage() before"
+            )
         _id.set(self._named(flat_inputs))
 
     def _named(self, leaves: list[Any]) -> SampleId | None:

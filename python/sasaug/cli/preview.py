@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from .. import NOISES, SAS, apply
@@ -20,6 +22,7 @@ __all__ = ["preview"]
 PREVIEW = Path("sasaug_preview.png")
 SCALES = (1.0, 0.5, 0.25)
 PHANTOMS = 4  # to choose from
+SHOWN_LABELS = 10  # of the mask, in an error
 STEPS = 3  # strengths of a kind, from one end of its range to the other
 
 
@@ -90,8 +93,10 @@ def preview(
         }
         aug, of_a_run = resolve(config, given)
         number = of_a_run.get("seed", 0)
-        source = _source(images, masks, of_a_run, case, number)
-        rows = _rows(aug, source, kind, strength, scale or list(SCALES), number)
+        source = _source(images, masks, of_a_run, case, number, aug)
+        rows = _rows(
+            replace(aug, frames=False), source, kind, strength, scale or list(SCALES), number
+        )
         note = f"One row per noise and strength, one column per scale · seed {number}"
         write_atomically(path, encode_png(contact_sheet(rows, source.caption, note)))
     typer.echo(f"wrote {path}")
@@ -103,8 +108,9 @@ def _source(
     of_a_run: Mapping[str, Any],
     case: str | None,
     seed: int,
+    aug: SAS,
 ) -> Tile:
-    """Return the image to show, with its mask and name."""
+    """Return the image to show, or the frame of a clip, with its mask and name."""
     from ..preview import Tile
 
     if images is None or masks is None:
@@ -112,17 +118,19 @@ def _source(
             raise ValueError("images and masks must be given together, and case only with them")
         from ..phantoms import phantoms
 
-        several, labels = phantoms(PHANTOMS, 256, seed)
-        place = int((labels != 0).sum(axis=(1, 2)).argmax())  # noise is seen in a large structure
-        return Tile(several[place], labels[place], "simulated ultrasound")
+        several, masks_of = phantoms(PHANTOMS, 256, seed)
+        place = int((masks_of != 0).sum(axis=(1, 2)).argmax())  # noise is seen in a large structure
+        _check_labels(aug.labels, masks_of[place], "simulated ultrasound")
+        return Tile(several[place], masks_of[place], "simulated ultrasound")
     from ..folder.cases import decode, read
     from ..folder.job import Job, Unusable
     from ..folder.pairs import find
+    from ..folder.sheet import original
 
     for name, folder in (("images", images), ("masks", masks)):
         if not folder.is_dir():
             raise ValueError(f"{name} must be a folder, got {folder}")
-    job = Job(images, masks, Path(), SAS(), **of_a_run)
+    job = Job(images, masks, Path(), aug, **of_a_run)
     listed = find(images, masks, job.mask_pattern, False, job.image_pattern)
     if not listed.cases:
         raise ValueError(f"images must hold an image with a mask, got none: {listed.reason}")
@@ -137,7 +145,21 @@ def _source(
         loaded = decode(one, contents, job)
     except Unusable as error:
         raise ValueError(str(error)) from error
-    return Tile(loaded.image, loaded.mask, one.name)
+    for note, file in loaded.notes:
+        typer.echo(f"note: {note}: {file}", err=True)
+    shown = original(loaded, one.name)
+    _check_labels(aug.labels, shown.mask, one.name)
+    return shown
+
+
+def _check_labels(labels: Sequence[int] | None, mask: Any, name: str) -> None:
+    """Raise ValueError if the mask holds none of the labels: there would be no noise to see."""
+    held = np.unique(mask).tolist()
+    if labels is not None and not set(labels) & set(held):
+        shown = ", ".join(map(str, held[:SHOWN_LABELS])) + (", ..." * (len(held) > SHOWN_LABELS))
+        raise ValueError(
+            f"labels must be in the mask of {name}, which holds {shown}, got {list(labels)}"
+        )
 
 
 def _rows(
@@ -149,8 +171,6 @@ def _rows(
     seed: int,
 ) -> list[list[Tile]]:
     """Return the tiles: the original, and one for each scale, for each kind and strength."""
-    from dataclasses import replace
-
     from ..preview import Tile, describe
 
     ranges = aug.noise

@@ -41,8 +41,8 @@ OF_A_RUN = {
 }
 VERSIONS = ("version", "stream_version")  # of a settings.json
 
-#: Settings of SAS that are not options: files have a fixed channel axis, and hold one frame.
-NO_OPTIONS = ("channels", "frames")
+#: Settings of SAS that are not options: files have a fixed channel axis.
+NO_OPTIONS = ("channels",)
 DEFAULTS = {field.name: field.default for field in fields(SAS) if field.name not in NO_OPTIONS}
 DESCRIPTIONS = _descriptions()
 HINTS = get_type_hints(SAS)
@@ -51,6 +51,7 @@ FORMS = {"canvas": "<n or hxw>", "noise": "<preset or none>"}
 NOTES = {
     "thumbnail": 'On the command line, numbers up to 1 are fractions: "1 1" is the full canvas.',
     "noise": "On the command line, a preset or none; ranges by --config.",
+    "frames": "On the command line, the pages of a TIFF file; outputs are such files.",
 }
 
 Pattern = Annotated[

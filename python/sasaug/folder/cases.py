@@ -45,8 +45,8 @@ class Case:
 class Loaded:
     """A case as arrays, upright."""
 
-    image: NDArray[Any]  # uint8 or uint16 [h w] or [h w 3], RGB
-    mask: NDArray[Any]  # uint8 or uint16 [h w]
+    image: NDArray[Any]  # uint8 or uint16 [h w] or [h w 3], RGB; of a clip [t h w] or [t h w 3]
+    mask: NDArray[Any]  # uint8 or uint16 [h w]; of a clip [t h w]
     notes: tuple[tuple[str, str], ...]  # (what was decided, file)
     orientations: tuple[int, ...]  # EXIF, 1..8, of the image and of each mask as stored
 
@@ -79,7 +79,8 @@ def decode(case: Case, contents: Sequence[bytes], job: Job) -> Loaded:
     contents : sequence of bytes
         The image file, then each mask file.
     job : Job
-        Its `mask_threshold`; and its value range, without which dim 16-bit images are noted.
+        Its `mask_threshold`; its value range, without which dim 16-bit images are noted; and
+        whether files are clips.
 
     Raises
     ------
@@ -87,9 +88,10 @@ def decode(case: Case, contents: Sequence[bytes], job: Job) -> Loaded:
         A file is damaged, or its format, depth or size does not fit.
     """
     notes: list[tuple[str, str]] = []
-    about = header(case.image, contents[0])
-    image = decode_image(case.image, contents[0], about)
-    if image.ndim == 3 and image.shape[2] == 4:
+    frames = job.augment.frames
+    about = header(case.image, contents[0], frames)
+    image = decode_image(case.image, contents[0], about, frames)
+    if image.ndim == 3 + frames and image.shape[-1] == 4:
         notes.append(("alpha channel of an image dropped", case.image))
         image = np.ascontiguousarray(image[..., :3])
     is_dim = image.dtype == np.uint16 and 0 < image.max() < 2**16 // DIM
@@ -98,10 +100,16 @@ def decode(case: Case, contents: Sequence[bytes], job: Job) -> Loaded:
     orientations = [about.orientation]
     merged: NDArray[Any] | None = None
     for path, content in zip(case.masks, contents[1:], strict=True):
-        mask, orientation = decode_mask(path, content, job.mask_threshold, notes)
+        mask, orientation = decode_mask(path, content, job.mask_threshold, notes, frames)
         orientations.append(orientation)
-        if mask.shape != image.shape[:2]:
-            raise Unusable(_other_size(path, mask, image, about.orientation))
+        if frames and len(mask) != len(image):
+            raise Unusable(
+                f"{path}: a mask must have as many pages as its image, {len(image)}, "
+                f"got {len(mask)}"
+            )
+        if mask.shape != image.shape[: mask.ndim]:
+            size = image.shape[mask.ndim - 2 : mask.ndim]
+            raise Unusable(_other_size(path, mask.shape[-2:], size, about.orientation))
         merged = mask if merged is None else np.maximum(merged, mask)
     assert merged is not None  # a case has a mask
     for place, (path, orientation) in enumerate(
@@ -117,10 +125,10 @@ def decode(case: Case, contents: Sequence[bytes], job: Job) -> Loaded:
     return Loaded(image, merged, tuple(notes), tuple(orientations))
 
 
-def _other_size(path: str, mask: NDArray[Any], image: NDArray[Any], orientation: int) -> str:
-    """Say that a mask does not fit, and why that may be."""
+def _other_size(path: str, mask: tuple[int, ...], image: tuple[int, ...], orientation: int) -> str:
+    """Say that a mask (h, w) does not fit its image (h, w), and why that may be."""
     text = f"{path}: a mask must have its image's size, {_size(image)}, got {_size(mask)}"
-    if orientation > 4 and mask.shape == image.shape[1::-1]:
+    if orientation > 4 and mask == image[::-1]:
         text += (
             f"; the image has EXIF orientation {orientation} and the mask was drawn on it as "
             "stored: give the mask the same orientation"
@@ -128,5 +136,5 @@ def _other_size(path: str, mask: NDArray[Any], image: NDArray[Any], orientation:
     return text
 
 
-def _size(array: NDArray[Any]) -> str:
-    return f"{array.shape[1]} x {array.shape[0]}"
+def _size(shape: tuple[int, ...]) -> str:
+    return f"{shape[1]} x {shape[0]}"

@@ -49,6 +49,7 @@ FILES = Layout(
         "source_masks",
         "source_hash",
         "source_orientations",
+        "frames",
         "source_roi",
         "copy",
         "seed",

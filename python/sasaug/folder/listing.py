@@ -117,8 +117,10 @@ def hint(images: Sequence[str], of_masks: Listing, masks: Path, same: bool) -> s
     """Say which names there are, and which patterns would pair them."""
     own = set(images) if same else set()
     names = [path for path in of_masks.paths if path not in own]
-    if not images or not names:
+    if not images or (same and not names):
         return ""
+    if not names:
+        return f"; {first_names(masks, (), [file for _, file in of_masks.notes])}"
     options = _by_stem(images, of_masks, same) or _by_affixes(images, names)
     return f"; {first_names(masks, names)}" + (f"; did you mean {options}?" if options else "")
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from .job import Unusable
 from .reading import Header, decode_image, decode_palette, header
 
-__all__ = ["OBJECT", "decode_mask", "is_soft", "looks_like_outline"]
+__all__ = ["OBJECT", "decode_mask", "fullest", "is_soft", "looks_like_outline"]
 
 Notes = list[tuple[str, str]]  # (what was decided, file)
 VOID = 255  # the index that Pascal VOC and others give to pixels that are not to be judged
@@ -30,9 +30,12 @@ RAMP = 0.8  # of the pixels in the middle: those of a soft edge are on a slope
 
 
 def decode_mask(
-    path: str, content: bytes, threshold: int | None, notes: Notes
+    path: str, content: bytes, threshold: int | None, notes: Notes, frames: bool = False
 ) -> tuple[NDArray[Any], int]:
     """Return a mask [h w] of uint8 or uint16 labels, upright, and its EXIF orientation.
+
+    With `frames`, the mask [t h w] of a clip: its frames are read by one rule, as if they stood
+    below one another in one image.
 
     Parameters
     ----------
@@ -51,19 +54,46 @@ def decode_mask(
     Unusable
         The file cannot be read, or leaves open which pixels are the object.
     """
-    about = header(path, content)
+    about = header(path, content, frames)
+    colours = None
     if about.mode == "P":
-        indices, colours = decode_palette(path, content)
+        pixels, colours = decode_palette(path, content, frames)
+    else:
+        pixels = decode_image(path, content, about, frames)
+    shape = pixels.shape[: 2 + frames]
+    if frames:
+        pixels = pixels.reshape(-1, *pixels.shape[2:])
+    labels = _labels(path, pixels, colours, about, threshold, notes).reshape(shape)
+    frame = labels[fullest(labels)] if frames else labels
+    if looks_like_outline(frame):
+        notes.append(("mask looks like an outline, not a filled region: fill it first", path))
+    return labels, about.orientation
+
+
+def fullest(masks: NDArray[Any]) -> int:
+    """Return the place of the first frame with the largest object, in masks [t h w]."""
+    return int(np.count_nonzero(masks, axis=(1, 2)).argmax())
+
+
+def _labels(
+    path: str,
+    pixels: NDArray[Any],
+    colours: NDArray[Any] | None,
+    about: Header,
+    threshold: int | None,
+    notes: Notes,
+) -> NDArray[Any]:
+    """Return the labels [h w] of pixels, which are indices where there are colours."""
+    if colours is not None:
+        indices = pixels
         greys = _greys(indices, colours, about.format == "GIF")
         if greys is None:
             _check_palette(path, indices, colours)
             notes.append(("palette mask: its indices are the labels", path))
             if (indices == VOID).any():
                 notes.append((VOID_NOTE, path))
-            return _checked(path, indices, notes), about.orientation
+            return indices
         pixels = greys
-    else:
-        pixels = decode_image(path, content, about)
     is_lossy = about.is_lossy
     pixels = _opaque(path, pixels, about, notes)
     if pixels.ndim == 3:
@@ -75,11 +105,10 @@ def decode_mask(
                 notes.append(("colour-coded mask: all colours but black count as one label", path))
         else:
             notes.append(("colour-coded mask: every colour but black counts as label 1", path))
-            labels = np.asarray(pixels.any(axis=2), np.uint8)
-            return _checked(path, labels, notes), about.orientation
+            return np.asarray(pixels.any(axis=2), np.uint8)
     else:
         grey = pixels
-    return _checked(path, _parted(path, grey, threshold, is_lossy, notes), notes), about.orientation
+    return _parted(path, grey, threshold, is_lossy, notes)
 
 
 def is_soft(grey: NDArray[Any]) -> bool:
@@ -216,9 +245,3 @@ def _surroundings(grey: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the least and the greatest value of each pixel's 3 x 3 neighbourhood."""
     box = np.ones((3, 3), np.uint8)
     return np.asarray(cv2.erode(grey, box)), np.asarray(cv2.dilate(grey, box))
-
-
-def _checked(path: str, mask: NDArray[Any], notes: Notes) -> NDArray[Any]:
-    if looks_like_outline(mask):
-        notes.append(("mask looks like an outline, not a filled region: fill it first", path))
-    return mask

@@ -291,9 +291,11 @@ def _reason(found: Found, images: Path, of_images: Listing, image_pattern: str |
 
 
 def _near(image: _Image, of_masks: Listing) -> str:
-    """Name files that may be the image's masks."""
-    near = [path for path in of_masks.paths if image.key in path and path != image.path][:NEAR]
-    return f"; similar names: {', '.join(near)}" if near and image.key else ""
+    """Name files that may be the image's masks: their names hold its key, in any letters."""
+    key = _normal(image.key).casefold()
+    names = [path for path in of_masks.paths if path != image.path]
+    near = [path for path in names if key in _normal(path).casefold()][:NEAR]
+    return f"; similar names: {', '.join(near)}" if near and key else ""
 
 
 def _note_the_rest(

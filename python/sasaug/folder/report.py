@@ -150,7 +150,8 @@ def _before(rows: Sequence[Row]) -> Sizes:
     cases: dict[tuple[str, str], float] = {}
     for row in map(as_values, rows):
         *_, width, height = row["window"]
-        cases[row["source_image"], row["source_masks"]] = row["source_roi"] / (width * height)
+        pixels = row["frames"] * width * height
+        cases[row["source_image"], row["source_masks"]] = row["source_roi"] / pixels
     return Sizes(list(cases.values()))
 
 
@@ -159,7 +160,7 @@ def _after(rows: Sequence[Row]) -> Sizes:
     shares = []
     for row in map(as_values, rows):
         height, width = row["canvas"]
-        shares.append(row["roi"] / (width * height))
+        shares.append(row["roi"] / (row["frames"] * width * height))
     return Sizes(shares)
 
 

@@ -9,7 +9,7 @@ from .job import Row
 
 __all__ = ["as_text", "as_values", "is_transformed"]
 
-INTEGERS = ("source_roi", "copy", "seed", "id", "roi")
+INTEGERS = ("frames", "source_roi", "copy", "seed", "id", "roi")
 LISTS = ("source_orientations", "window", "thumbnail", "canvas")
 
 

@@ -10,14 +10,15 @@ from typing import Any
 from numpy.typing import NDArray
 
 from ..preview import Tile, contact_sheet, describe, encode_png
-from .cases import Case, decode, read
+from .cases import Case, Loaded, decode, read
 from .files import contents
 from .job import Job, Row
+from .masks import fullest
 from .reading import decode_image, header
 from .rows import as_values, is_transformed
 from .workspace import Workspace
 
-__all__ = ["PREVIEW", "tile", "write_preview"]
+__all__ = ["PREVIEW", "original", "tile", "write_preview"]
 
 PREVIEW = "preview.png"
 PREVIEW_ROWS, PREVIEW_COPIES = 4, 5
@@ -38,7 +39,7 @@ def write_preview(job: Job, space: Workspace, cases: Sequence[Case], rows: Seque
     for index in range(count):
         case = pool[(2 * index + 1) * len(pool) // (2 * count)]
         source = decode(case, contents(job, case), job)
-        first = Tile(source.image, source.mask, case.name.rpartition("/")[2])
+        first = original(source, case.name.rpartition("/")[2])
         several = sorted(copies[_source(case)], key=lambda row: not is_transformed(row))
         sheet.append([first, *(tile(job, row) for row in several[:PREVIEW_COPIES])])
     share = sum(map(is_transformed, rows)) / len(rows)
@@ -51,17 +52,29 @@ def write_preview(job: Job, space: Workspace, cases: Sequence[Case], rows: Seque
     return job.out / PREVIEW
 
 
+def original(source: Loaded, name: str) -> Tile:
+    """Return a case as it was; of a clip the frame with the largest object."""
+    if source.mask.ndim == 2:
+        return Tile(source.image, source.mask, name)
+    place = fullest(source.mask)
+    caption = f"{name} · frame {place + 1} of {len(source.mask)}"
+    return Tile(source.image[place], source.mask[place], caption)
+
+
 def tile(job: Job, row: Row) -> Tile:
-    """Return an output as it is on disk, captioned with its transformation."""
+    """Return an output as it is on disk, captioned with its transformation; of a clip a frame."""
     image, mask = (_decoded(job, row[name]) for name in ("image", "mask"))
+    if job.augment.frames:
+        place = fullest(mask)
+        image, mask = image[place], mask[place]
     planned = as_values(row)
     height, width = planned["canvas"]
     return Tile(image, mask, describe(planned, (height, width)))
 
 
 def _decoded(job: Job, path: str) -> NDArray[Any]:
-    content = read(job.out, path)
-    return decode_image(path, content, header(path, content))
+    content, frames = read(job.out, path), job.augment.frames
+    return decode_image(path, content, header(path, content, frames), frames)
 
 
 def _source(case: Case) -> Source:

@@ -1,7 +1,8 @@
 """One job: expand WebDataset tars, or groups of a folder's cases, into one tar each.
 
 A sample of a tar is an image with masks of the same key: ``x.png`` and ``x.mask.png``. Each copy
-becomes a sample: ``x_000.png``, ``x_000.mask.png``, and ``x_000.json``, its row of the manifest.
+becomes a sample: ``x_000.png``, ``x_000.mask.png``, and ``x_000.json``, its row of the manifest;
+clips are ``.tif``.
 Needs the ``webdataset`` extra.
 """
 
@@ -156,11 +157,11 @@ def _sample(case: Case, copy: Copy) -> dict[str, str | bytes]:
     """Return a copy as a sample of WebDataset."""
     # A key ends at its first dot; a name may have several.
     key = case.name.replace("%", "%25").replace(".", "%2e")
-    suffix = copy.row["image"].rpartition("_")[2].removesuffix(".png")
+    number, _, ending = copy.row["image"].rpartition("_")[2].partition(".")
     return {
-        "__key__": f"{key}_{suffix}",
-        "png": copy.image,
-        "mask.png": copy.mask,
+        "__key__": f"{key}_{number}",
+        ending: copy.image,
+        f"mask.{ending}": copy.mask,
         "json": json.dumps(_facts(copy.row), ensure_ascii=False).encode(),
     }
 
