@@ -121,7 +121,7 @@ struct NoiseRows {
     if constexpr (kDefault) {  // noisy_values, in place
       Kind::template apply<kLanes>(values, random, Pixel<T>::full, noise);
       clip_lanes<kLanes>(values, Pixel<T>::full);
-      for (int i = 0; i < kLanes; ++i) after[i] = Pixel<T>::store(values[i]);
+      store_lanes<T, kLanes>(values, after);
     } else {
       noisy_values<Kind, T, kLanes, false>(values, after, random, noise, b.out_range);
     }

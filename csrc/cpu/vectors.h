@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include "method/pixel.h"
 
@@ -302,11 +303,33 @@ inline void interleave_values(Values r0, Values r1, Values r2, Values r3, float*
 }
 #endif
 
+#if defined(SASAUG_VECTORS) && defined(__AVX2__)
+// Values of [0, 255] to bytes, half to even.
+inline __m256i rounded(Values v) { return _mm256_cvtps_epi32((__m256)v); }
+
+inline void store_bytes(Values v, uint8_t* to) {
+  const __m256i shorts = _mm256_packus_epi32(rounded(v), rounded(v));
+  const __m256i bytes = _mm256_packus_epi16(shorts, shorts);  // 0..3 and 4..7 open the halves
+  const __m256i order = _mm256_setr_epi32(0, 4, 0, 0, 0, 0, 0, 0);
+  const __m128i both_halves = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(bytes, order));
+  _mm_storel_epi64((__m128i*)to, both_halves);
+}
+
+inline void store_bytes(Values a, Values b, Values c, Values d, uint8_t* to) {
+  const __m256i shorts0 = _mm256_packus_epi32(rounded(a), rounded(b));
+  const __m256i shorts1 = _mm256_packus_epi32(rounded(c), rounded(d));
+  const __m256i bytes = _mm256_packus_epi16(shorts0, shorts1);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256((__m256i*)to, _mm256_permutevar8x32_epi32(bytes, order));
+}
+#endif
+
 // N values in place.
 template <int N>
 inline void clip_lanes(float* values, float full) {
 #ifdef SASAUG_VECTORS
-  for (int i = 0; i < N; i += kValues) store_values(clip(load_values(values + i), full), values + i);
+  for (int i = 0; i < N; i += kValues)
+    store_values(clip(load_values(values + i), full), values + i);
 #else
   for (int i = 0; i < N; ++i) values[i] = clip(values[i], full);
 #endif
@@ -316,12 +339,32 @@ inline void clip_lanes(float* values, float full) {
 template <class T, int N>
 inline void load_lanes(const T* __restrict pixels, float* __restrict values) {
 #ifdef SASAUG_VECTORS
-  if constexpr (Pixel<T>::integer) {
+  if constexpr (Pixel<T>::integer || std::is_same<T, float>::value) {
     for (int i = 0; i < N; i += kValues) store_values(load_values(pixels + i), values + i);
     return;
   }
 #endif
   for (int i = 0; i < N; ++i) values[i] = Pixel<T>::load(pixels[i]);
+}
+
+// N values of [0, full] as pixels.
+template <class T, int N>
+inline void store_lanes(const float* __restrict values, T* __restrict pixels) {
+#if defined(SASAUG_VECTORS) && defined(__AVX2__)
+  if constexpr (sizeof(T) == 1) {
+    for (int i = 0; i < N; i += 4 * kValues) {
+      const float* v = values + i;
+      store_bytes(load_values(v), load_values(v + 8), load_values(v + 16), load_values(v + 24),
+                  pixels + i);
+    }
+    return;
+  }
+#endif
+  if constexpr (std::is_same<T, float>::value) {
+    memcpy(pixels, values, N * sizeof(float));
+  } else {
+    for (int i = 0; i < N; ++i) pixels[i] = Pixel<T>::store(values[i]);
+  }
 }
 
 }  // namespace SASAUG_VARIANT
