@@ -249,7 +249,7 @@ inline Values load_values(const float* from) {
   memcpy(&v, from, sizeof v);
   return v;
 }
-inline void store_values(Values v, float* to) { memcpy(to, &v, sizeof v); }
+inline void put_values(Values v, float* to) { memcpy(to, &v, sizeof v); }
 
 // clip, as the processor's own minimum and maximum: compilers carry the choices on to the store.
 #if defined(__AVX2__)
@@ -328,8 +328,7 @@ inline void store_bytes(Values a, Values b, Values c, Values d, uint8_t* to) {
 template <int N>
 inline void clip_lanes(float* values, float full) {
 #ifdef SASAUG_VECTORS
-  for (int i = 0; i < N; i += kValues)
-    store_values(clip(load_values(values + i), full), values + i);
+  for (int i = 0; i < N; i += kValues) put_values(clip(load_values(values + i), full), values + i);
 #else
   for (int i = 0; i < N; ++i) values[i] = clip(values[i], full);
 #endif
@@ -340,7 +339,7 @@ template <class T, int N>
 inline void load_lanes(const T* __restrict pixels, float* __restrict values) {
 #ifdef SASAUG_VECTORS
   if constexpr (Pixel<T>::integer || std::is_same<T, float>::value) {
-    for (int i = 0; i < N; i += kValues) store_values(load_values(pixels + i), values + i);
+    for (int i = 0; i < N; i += kValues) put_values(load_values(pixels + i), values + i);
     return;
   }
 #endif
