@@ -103,20 +103,19 @@ class SampleRows {
     }
   }
 
-  // Blackens bands at once; returns false where their rows are not neighbours in memory.
+  // Blackens bands; returns false where pixels or labels of a row are not neighbours in memory.
   bool clear_bands(int64_t first, int64_t last) {
-    const int64_t pixel = pixel_bytes(b.out_type), y0 = first * kBandRows;
-    const int64_t count = smaller(last * kBandRows, b.h) - y0;
-    const bool images_dense = b.image_x == step * pixel && b.image_y == b.w * b.image_x &&
-                              (step == 1 || b.image_c == pixel);
-    const bool masks_dense = !masks || (b.mask_x == b.mask_bytes && b.mask_y == b.w * b.mask_x);
+    const int64_t pixel = pixel_bytes(b.out_type), end = smaller(last * kBandRows, b.h);
+    const bool images_dense = b.image_x == step * pixel && (step == 1 || b.image_c == pixel);
+    const bool masks_dense = !masks || b.mask_x == b.mask_bytes;
     if (!images) return true;
     if (!images_dense || !masks_dense) return false;
-    if (count <= 0) return true;
-    for (int32_t k = 0; k < planes; ++k) {
-      blacken(images + y0 * b.image_y + k * b.image_c, count * b.image_y);
+    for (int64_t y = first * kBandRows; y < end; ++y) {
+      for (int32_t k = 0; k < planes; ++k) {
+        blacken(images + y * b.image_y + k * b.image_c, b.w * b.image_x);
+      }
+      if (masks) memset(masks + y * b.mask_y, 0, static_cast<size_t>(b.w * b.mask_x));
     }
-    if (masks) memset(masks + y0 * b.mask_y, 0, static_cast<size_t>(count * b.mask_y));
     return true;
   }
 
@@ -238,17 +237,12 @@ class SampleRows {
     return reinterpret_cast<Out*>(direct ? place : scratch.image_row[plane][r]);
   }
 
-  // Blackens all that the thumbnail will not cover; it may clear more, which is in the cache.
+  // Blackens the band's rows where the thumbnail will not cover all of them.
   template <class T>
   void clear(T** row, int64_t per_pixel, bool to_black) const {
     if (covered && band.inside) return;
-    const int64_t width = b.w * per_pixel;
-    bool neighbours = true;
-    for (int32_t r = 1; r < band.rows; ++r) neighbours = neighbours && row[r] == row[r - 1] + width;
-    const int32_t pieces = neighbours ? 1 : band.rows;
-    const int64_t values = neighbours ? band.rows * width : width;
-    for (int32_t r = 0; r < pieces; ++r) {
-      const int64_t bytes = values * static_cast<int64_t>(sizeof(T));
+    const int64_t bytes = b.w * per_pixel * static_cast<int64_t>(sizeof(T));
+    for (int32_t r = 0; r < band.rows; ++r) {
       if (to_black) {
         blacken(reinterpret_cast<char*>(row[r]), bytes);
       } else {

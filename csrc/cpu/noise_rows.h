@@ -32,13 +32,14 @@ struct NoiseRows {
     const int32_t left = p.thumbnail.x, right = left + p.thumbnail.width;
     unite(left, right);
     const Noise noise{p.strength, b.salt_vs_pepper};
+    const RoundKeys keys{b.seed};
     float n[kBandRows][kLanes];
     uint32_t word[kBandRows][kLanes];
     for (int32_t x = next_roi(left); x < right; x = next_roi(x + kLanes)) {
       const int32_t count = static_cast<int32_t>(smaller(kLanes, b.w - x));
       for (int32_t channel = 0; channel < b.c; ++channel) {
         if (channel == 0 || b.per_channel) {
-          draw<Kind>(noise_block(band, x, b.w), static_cast<uint32_t>(channel), n, word);
+          draw<Kind>(noise_block(band, x, b.w), static_cast<uint32_t>(channel), keys, n, word);
         }
         for (int32_t r = 0; r < rows; ++r) {
           T* pixels = (step == 1 ? row[channel][r] : row[0][r] + channel) + int64_t{x} * step;
@@ -55,10 +56,7 @@ struct NoiseRows {
   // Columns past the canvas get black, which lies in any range.
   template <class T>
   void load(const T* pixels, int32_t count, float* values) const {
-    if (step == 1 && count == kLanes) {
-      for (int i = 0; i < kLanes; ++i) values[i] = Pixel<T>::load(pixels[i]);
-      return;
-    }
+    if (step == 1 && count == kLanes) return load_lanes<T, kLanes>(pixels, values);
     for (int i = 0; i < kLanes; ++i) {
       values[i] = i < count ? Pixel<T>::load(pixels[i * step]) : b.out_range.low;
     }
@@ -100,9 +98,10 @@ struct NoiseRows {
   }
 
   template <class Kind>
-  void draw(uint32_t block, uint32_t channel, float (*n)[kLanes], uint32_t (*word)[kLanes]) const {
+  void draw(uint32_t block, uint32_t channel, const RoundKeys& keys, float (*n)[kLanes],
+            uint32_t (*word)[kLanes]) const {
     if (Kind::draws & kNormal) {
-      philox_lanes<kLanes>(counter(block, p.id, Purpose::normal, channel, frame), b.seed, word);
+      philox_lanes<kLanes>(counter(block, p.id, Purpose::normal, channel, frame), keys, word);
       for (int pair = 0; pair < kBandRows; pair += 2) {
         for (int i = 0; i < kLanes; ++i) {
           normal_pair(word[pair][i], word[pair + 1][i], n[pair][i], n[pair + 1][i]);
@@ -110,15 +109,22 @@ struct NoiseRows {
       }
     }
     if (Kind::draws & kUniform) {
-      philox_lanes<kLanes>(counter(block, p.id, Purpose::uniform, channel, frame), b.seed, word);
+      philox_lanes<kLanes>(counter(block, p.id, Purpose::uniform, channel, frame), keys, word);
     }
   }
 
+  // Changes `values` where the range is the default one.
   template <class Kind, class T, bool kDefault>
-  void blend(T* __restrict pixels, const float* __restrict values, const uint8_t* __restrict in_roi,
+  void blend(T* __restrict pixels, float* __restrict values, const uint8_t* __restrict in_roi,
              int32_t count, Random random, Noise noise) const {
     T after[kLanes];
-    noisy_values<Kind, T, kLanes, kDefault>(values, after, random, noise, b.out_range);
+    if constexpr (kDefault) {  // noisy_values, in place
+      Kind::template apply<kLanes>(values, random, Pixel<T>::full, noise);
+      clip_lanes<kLanes>(values, Pixel<T>::full);
+      store_lanes<T, kLanes>(values, after);
+    } else {
+      noisy_values<Kind, T, kLanes, false>(values, after, random, noise, b.out_range);
+    }
     if (step == 1 && count == kLanes) {
       for (int i = 0; i < kLanes; ++i) pixels[i] = in_roi[i] ? after[i] : pixels[i];
       return;

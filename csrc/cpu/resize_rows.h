@@ -118,18 +118,22 @@ class ResizeRows {
   bool pick_labels(const Band& band, Label** row) {
     const Rectangle& t = p.thumbnail;
     const Label* from[kBandRows];
-    bool empty = true;
     for (int32_t r = 0; r < kBandRows; ++r) {
       const int64_t y = nearest_exact(band.thumbnail_row[r], p.window.height, t.height);
       from[r] = contiguous<Label>(mask_row(y), source.mask_x, 0, 1, r);
-      empty = empty && blank(from[r], p.window.width);
     }
+    const bool empty = blank(from, p.window.width);
     if (empty || t.width == p.window.width) {
-      for (int32_t r = 0; r < band.rows; ++r) {
-        const size_t bytes = static_cast<size_t>(t.width) * sizeof(Label);
-        if (band.used[r] && empty && t.height == b.h && t.width == b.w)
+      const bool cleared = t.height != b.h || t.width != b.w;
+      const size_t bytes = static_cast<size_t>(t.width) * sizeof(Label);
+      for (int32_t r = 0; r < kBandRows; ++r) {
+        if (!b.masks) {
+          row[r] = const_cast<Label*>(from[r]) - t.x;  // where the noise reads them
+        } else if (band.used[r] && !empty) {
+          memcpy(row[r] + t.x, from[r], bytes);
+        } else if (band.used[r] && !cleared) {
           memset(row[r] + t.x, 0, bytes);
-        if (band.used[r] && !empty) memcpy(row[r] + t.x, from[r], bytes);
+        }
       }
       return !empty;
     }

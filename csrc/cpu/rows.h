@@ -133,11 +133,14 @@ void roi_row(const Label* __restrict row, int64_t width, int32_t label_count,
   }
 }
 
-// Whether every label of the row is background.
+// Whether every label of the rows is background.
 template <class Label>
-bool blank(const Label* row, int64_t width) {
+bool blank(const Label* const (&row)[kBandRows], int64_t width) {
+  const Label *r0 = row[0], *r1 = row[1], *r2 = row[2], *r3 = row[3];
   Label any = 0;
-  for (int64_t x = 0; x < width; ++x) any = static_cast<Label>(any | row[x]);
+  for (int64_t x = 0; x < width; ++x) {
+    any = static_cast<Label>(any | r0[x] | r1[x] | r2[x] | r3[x]);
+  }
   return any == 0;
 }
 

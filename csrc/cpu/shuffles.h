@@ -71,25 +71,6 @@ __attribute__((always_inline)) inline Values lerp_picked(const float* upper, con
   return where_positive(across, left + (right - left) * across, left);
 }
 
-// Values of [0, 255] to bytes, half to even.
-inline __m256i rounded(Values v) { return _mm256_cvtps_epi32((__m256)v); }
-
-inline void store_bytes(Values v, uint8_t* to) {
-  const __m256i shorts = _mm256_packus_epi32(rounded(v), rounded(v));
-  const __m256i bytes = _mm256_packus_epi16(shorts, shorts);  // 0..3 and 4..7 open the halves
-  const __m256i order = _mm256_setr_epi32(0, 4, 0, 0, 0, 0, 0, 0);
-  const __m128i both_halves = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(bytes, order));
-  _mm_storel_epi64((__m128i*)to, both_halves);
-}
-
-inline void store_bytes(Values a, Values b, Values c, Values d, uint8_t* to) {
-  const __m256i shorts0 = _mm256_packus_epi32(rounded(a), rounded(b));
-  const __m256i shorts1 = _mm256_packus_epi32(rounded(c), rounded(d));
-  const __m256i bytes = _mm256_packus_epi16(shorts0, shorts1);
-  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-  _mm256_storeu_si256((__m256i*)to, _mm256_permutevar8x32_epi32(bytes, order));
-}
-
 // Sixteen labels of one byte: each half's eight come where they belong among the sixteen.
 struct alignas(32) PickLabels {
   uint8_t index[32];

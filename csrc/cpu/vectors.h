@@ -3,8 +3,9 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
-#include "method/philox.h"
+#include "method/pixel.h"
 
 // GCC has the shuffles from 12 on; the plain loops give the same bits without
 #if defined(__SSE2__) && defined(__has_builtin)
@@ -33,71 +34,98 @@ inline Wide multiply_low_halves(Wide a, Wide b) {
 }
 #endif
 
-inline Wide lane_numbers() {
-  uint64_t numbers[kWide];
-  for (int i = 0; i < kWide; ++i) numbers[i] = static_cast<uint64_t>(i);
-  Wide lanes;
-  memcpy(&lanes, numbers, sizeof lanes);
-  return lanes;
+inline Wide in_all_lanes(uint32_t word) { return Wide{} + uint64_t{word}; }
+
+// Numbers of the columns in a pair of vectors: so placed that the narrowing puts them in order.
+struct LaneNumbers {
+  Wide a, b;
+};
+inline LaneNumbers lane_numbers() {
+#if defined(__AVX2__)
+  return {Wide{0, 1, 4, 5}, Wide{2, 3, 6, 7}};
+#else
+  return {Wide{0, 1}, Wide{2, 3}};
+#endif
 }
 
 // One store of a whole vector: two halves would have to be waited for when they are read as one.
 inline void store_low_halves(Wide a, Wide b, uint32_t* words) {
   typedef uint32_t Halves __attribute__((vector_size(sizeof(Wide))));
 #if defined(__AVX2__)
-  const Halves low = __builtin_shufflevector((Halves)a, (Halves)b, 0, 2, 4, 6, 8, 10, 12, 14);
+  const Halves low = __builtin_shufflevector((Halves)a, (Halves)b, 0, 2, 8, 10, 4, 6, 12, 14);
 #else
   const Halves low = __builtin_shufflevector((Halves)a, (Halves)b, 0, 2, 4, 6);
 #endif
   memcpy(words, &low, sizeof low);
 }
 
+// The keys of the ten rounds, in every lane.
+struct RoundKeys {
+  Wide k0[10], k1[10];
+
+  explicit RoundKeys(uint64_t seed) {
+    uint32_t low = static_cast<uint32_t>(seed), high = static_cast<uint32_t>(seed >> 32);
+    for (int round = 0; round < 10; ++round) {
+      k0[round] = in_all_lanes(low);
+      k1[round] = in_all_lanes(high);
+      low += kPhiloxW0;
+      high += kPhiloxW1;
+    }
+  }
+};
+
 // philox4x32 for many neighbouring blocks: with every word in a 64-bit lane the 32 x 32 -> 64 bit
 // multiply is one instruction, and nothing has to be shuffled.
 // words[j][i] = word j of block c.w[0] + i. The upper halves of the lanes hold leftovers of the
 // products: the multiply ignores them, the final narrowing drops them.
 template <int N>
-inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
-  constexpr int kTogether = 2;  // independent chains hide the multiply's latency
-  static_assert(N % (kWide * kTogether) == 0, "whole groups of vectors");
-  const Wide m0 = Wide{} + kPhiloxM0, m1 = Wide{} + kPhiloxM1;
-  for (int start = 0; start < N; start += kWide * kTogether) {
-    Wide w0[kTogether], w1[kTogether], w2[kTogether], w3[kTogether];
-    for (int t = 0; t < kTogether; ++t) {
-      w0[t] = lane_numbers() + c.w[0] + static_cast<uint32_t>(start + t * kWide);
-      w1[t] = Wide{} + c.w[1];
-      w2[t] = Wide{} + c.w[2];
-      w3[t] = Wide{} + c.w[3];
+inline void philox_lanes(Words c, const RoundKeys& keys, uint32_t (*words)[N]) {
+  static_assert(N % (2 * kWide) == 0, "whole pairs of vectors: independent chains hide latency");
+  const Wide m0 = in_all_lanes(kPhiloxM0), m1 = in_all_lanes(kPhiloxM1);
+  const Wide *k0 = keys.k0, *k1 = keys.k1;
+  // blocks differ in word 0 alone: half of rounds 0 and 1 is the same in every lane
+  const Wide same1 = multiply_low_halves(in_all_lanes(c.w[2]), m1);
+  const Wide same0 = multiply_low_halves((same1 >> 32) ^ in_all_lanes(c.w[1]) ^ k0[0], m0);
+  const Wide round0 = in_all_lanes(c.w[3]) ^ k1[0];
+  const Wide round1_w0 = same1 ^ k0[1], round1_w2 = (same0 >> 32) ^ k1[1], round2 = same0 ^ k1[2];
+  const LaneNumbers lanes = lane_numbers();
+  Wide block[2] = {lanes.a + in_all_lanes(c.w[0]), lanes.b + in_all_lanes(c.w[0])};
+  for (int start = 0; start < N; start += 2 * kWide) {
+    Wide w0[2], w1[2], w2[2], w3[2];
+    for (int t = 0; t < 2; ++t) {
+      w3[t] = multiply_low_halves(block[t], m0);
+      w1[t] = multiply_low_halves((w3[t] >> 32) ^ round0, m1);
+      w0[t] = (w1[t] >> 32) ^ round1_w0;
+      w2[t] = w3[t] ^ round1_w2;
+      block[t] += uint64_t{2 * kWide};
     }
-    uint32_t k0 = static_cast<uint32_t>(seed), k1 = static_cast<uint32_t>(seed >> 32);
-    for (int round = 0; round < 10; ++round) {
-      for (int t = 0; t < kTogether; ++t) {
+    for (int round = 2; round < 10; ++round) {
+      for (int t = 0; t < 2; ++t) {
         const Wide p0 = multiply_low_halves(w0[t], m0), p1 = multiply_low_halves(w2[t], m1);
-        w0[t] = (p1 >> 32) ^ w1[t] ^ uint64_t { k0 };
+        w0[t] = (p1 >> 32) ^ w1[t] ^ k0[round];
         w1[t] = p1;
-        w2[t] = (p0 >> 32) ^ w3[t] ^ uint64_t { k1 };
+        w2[t] = (p0 >> 32) ^ (round == 2 ? round2 : w3[t] ^ k1[round]);
         w3[t] = p0;
       }
-      k0 += kPhiloxW0;
-      k1 += kPhiloxW1;
     }
-    for (int t = 0; t < kTogether; t += 2) {
-      const int lane = start + t * kWide;
-      store_low_halves(w0[t], w0[t + 1], words[0] + lane);
-      store_low_halves(w1[t], w1[t + 1], words[1] + lane);
-      store_low_halves(w2[t], w2[t + 1], words[2] + lane);
-      store_low_halves(w3[t], w3[t + 1], words[3] + lane);
-    }
+    store_low_halves(w0[0], w0[1], words[0] + start);
+    store_low_halves(w1[0], w1[1], words[1] + start);
+    store_low_halves(w2[0], w2[1], words[2] + start);
+    store_low_halves(w3[0], w3[1], words[3] + start);
   }
 }
 
 #else
 
+struct RoundKeys {
+  uint64_t seed;
+};
+
 template <int N>
-inline void philox_lanes(Words c, uint64_t seed, uint32_t (*words)[N]) {
+inline void philox_lanes(Words c, RoundKeys keys, uint32_t (*words)[N]) {
   for (int i = 0; i < N; ++i) {
     const Words r =
-        philox4x32(Words{{c.w[0] + static_cast<uint32_t>(i), c.w[1], c.w[2], c.w[3]}}, seed);
+        philox4x32(Words{{c.w[0] + static_cast<uint32_t>(i), c.w[1], c.w[2], c.w[3]}}, keys.seed);
     for (int j = 0; j < 4; ++j) words[j][i] = r.w[j];
   }
 }
@@ -221,6 +249,20 @@ inline Values load_values(const float* from) {
   memcpy(&v, from, sizeof v);
   return v;
 }
+inline void put_values(Values v, float* to) { memcpy(to, &v, sizeof v); }
+
+// clip, as the processor's own minimum and maximum: compilers carry the choices on to the store.
+#if defined(__AVX2__)
+inline Values clip(Values v, float full) {
+  v = (Values)_mm256_max_ps((__m256)v, _mm256_setzero_ps());
+  return (Values)_mm256_min_ps((__m256)v, _mm256_set1_ps(full));
+}
+#else
+inline Values clip(Values v, float full) {
+  v = (Values)_mm_max_ps((__m128)v, _mm_setzero_ps());
+  return (Values)_mm_min_ps((__m128)v, _mm_set1_ps(full));
+}
+#endif
 // Four rows of them to columns.
 inline void interleave_values(Values r0, Values r1, Values r2, Values r3, float* to) {
 #if defined(__AVX2__)
@@ -260,6 +302,69 @@ inline void interleave_values(Values r0, Values r1, Values r2, Values r3, float*
   memcpy(to + 3 * kValues, &out3, sizeof out3);
 }
 #endif
+
+#if defined(SASAUG_VECTORS) && defined(__AVX2__)
+// Values of [0, 255] to bytes, half to even.
+inline __m256i rounded(Values v) { return _mm256_cvtps_epi32((__m256)v); }
+
+inline void store_bytes(Values v, uint8_t* to) {
+  const __m256i shorts = _mm256_packus_epi32(rounded(v), rounded(v));
+  const __m256i bytes = _mm256_packus_epi16(shorts, shorts);  // 0..3 and 4..7 open the halves
+  const __m256i order = _mm256_setr_epi32(0, 4, 0, 0, 0, 0, 0, 0);
+  const __m128i both_halves = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(bytes, order));
+  _mm_storel_epi64((__m128i*)to, both_halves);
+}
+
+inline void store_bytes(Values a, Values b, Values c, Values d, uint8_t* to) {
+  const __m256i shorts0 = _mm256_packus_epi32(rounded(a), rounded(b));
+  const __m256i shorts1 = _mm256_packus_epi32(rounded(c), rounded(d));
+  const __m256i bytes = _mm256_packus_epi16(shorts0, shorts1);
+  const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+  _mm256_storeu_si256((__m256i*)to, _mm256_permutevar8x32_epi32(bytes, order));
+}
+#endif
+
+// N values in place.
+template <int N>
+inline void clip_lanes(float* values, float full) {
+#ifdef SASAUG_VECTORS
+  for (int i = 0; i < N; i += kValues) put_values(clip(load_values(values + i), full), values + i);
+#else
+  for (int i = 0; i < N; ++i) values[i] = clip(values[i], full);
+#endif
+}
+
+// N pixels as floats.
+template <class T, int N>
+inline void load_lanes(const T* __restrict pixels, float* __restrict values) {
+#ifdef SASAUG_VECTORS
+  if constexpr (Pixel<T>::integer || std::is_same<T, float>::value) {
+    for (int i = 0; i < N; i += kValues) put_values(load_values(pixels + i), values + i);
+    return;
+  }
+#endif
+  for (int i = 0; i < N; ++i) values[i] = Pixel<T>::load(pixels[i]);
+}
+
+// N values of [0, full] as pixels.
+template <class T, int N>
+inline void store_lanes(const float* __restrict values, T* __restrict pixels) {
+#if defined(SASAUG_VECTORS) && defined(__AVX2__)
+  if constexpr (sizeof(T) == 1) {
+    for (int i = 0; i < N; i += 4 * kValues) {
+      const float* v = values + i;
+      store_bytes(load_values(v), load_values(v + 8), load_values(v + 16), load_values(v + 24),
+                  pixels + i);
+    }
+    return;
+  }
+#endif
+  if constexpr (std::is_same<T, float>::value) {
+    memcpy(pixels, values, N * sizeof(float));
+  } else {
+    for (int i = 0; i < N; ++i) pixels[i] = Pixel<T>::store(values[i]);
+  }
+}
 
 }  // namespace SASAUG_VARIANT
 }  // namespace sasaug

@@ -35,7 +35,7 @@ SASAUG_HD int32_t uniform_integer(uint32_t word, int32_t n) {
 }
 
 // ln(u) for u in [2^-32, 1]; relative error below 2e-7.
-SASAUG_HD float natural_log(float u) {
+SASAUG_HD_INLINED float natural_log(float u) {
   const uint32_t bits = float_to_bits(u);
   const int32_t exponent = static_cast<int32_t>(bits - 0x3F3504F3u) >> 23;  // 1 + f >= sqrt(1/2)
   const float f = bits_to_float(bits - (static_cast<uint32_t>(exponent) << 23)) - 1.0f;
@@ -52,7 +52,7 @@ SASAUG_HD float natural_log(float u) {
 }
 
 // exp(-x) for x in [0, 80]; relative error below 2e-7.
-SASAUG_HD float exp_negative(float x) {
+SASAUG_HD_INLINED float exp_negative(float x) {
   const int32_t halvings = static_cast<int32_t>(x * 1.442695f + 0.5f);
   const float n = static_cast<float>(halvings);
   const float r = (n * 0.693359375f - x) - n * 2.1219444e-4f;  // n ln 2 - x, in two exact parts
@@ -67,7 +67,8 @@ SASAUG_HD float exp_negative(float x) {
 
 // Two independent N(0, 1) from two words: Box and Muller (Ann. Math. Stat. 29, 1958).
 // |n| <= 6.67; the angle has 2^30 steps a quadrant, the radius 2^31 levels.
-SASAUG_HD void normal_pair(uint32_t radius_word, uint32_t angle_word, float& n0, float& n1) {
+SASAUG_HD_INLINED void normal_pair(uint32_t radius_word, uint32_t angle_word, float& n0,
+                                   float& n1) {
   const float u = (static_cast<float>(static_cast<int32_t>(radius_word >> 1)) + 0.5f) * 0x1p-31f;
   const float radius = sqrtf(-2.0f * natural_log(u));
 
@@ -92,7 +93,7 @@ SASAUG_HD void normal_pair(uint32_t radius_word, uint32_t angle_word, float& n0,
 constexpr float kLowestRate = 16.0f;
 constexpr float kHighestRate = 0x1p30f;
 
-SASAUG_HD int32_t poisson_high(float rate, float n) {
+SASAUG_HD_INLINED int32_t poisson_high(float rate, float n) {
   const float root = sqrtf(rate);
   const float inverse_root = 1.0f / root;
   const float s = n * inverse_root;

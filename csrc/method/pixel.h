@@ -17,7 +17,7 @@ struct Half {
 };
 
 // value * 2^112 moves the exponent, subnormal numbers included
-SASAUG_HD float half_to_float(Half h) {
+SASAUG_HD_INLINED float half_to_float(Half h) {
   const uint32_t magnitude = h.bits & 0x7FFFu;
   const uint32_t sign = (h.bits & 0x8000u) << 16;
   const uint32_t finite = float_to_bits(bits_to_float(magnitude << 13) * 0x1p112f);
@@ -26,7 +26,7 @@ SASAUG_HD float half_to_float(Half h) {
 }
 
 // Rounds half to even; NaN becomes the positive quiet NaN.
-SASAUG_HD Half float_to_half(float x) {
+SASAUG_HD_INLINED Half float_to_half(float x) {
   const uint32_t bits = float_to_bits(x), magnitude = bits & 0x7FFFFFFFu;
   const uint32_t normal = (magnitude + 0xFFFu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13;
   // adding 0.5 puts the last bit of a half's subnormal at the last bit of the float
@@ -41,10 +41,10 @@ struct BFloat {
   uint16_t bits;
 };
 
-SASAUG_HD float bfloat_to_float(BFloat b) { return bits_to_float(uint32_t{b.bits} << 16); }
+SASAUG_HD_INLINED float bfloat_to_float(BFloat b) { return bits_to_float(uint32_t{b.bits} << 16); }
 
 // Rounds half to even; NaN becomes the positive quiet NaN.
-SASAUG_HD BFloat float_to_bfloat(float x) {
+SASAUG_HD_INLINED BFloat float_to_bfloat(float x) {
   const uint32_t bits = float_to_bits(x);
   const uint32_t rounded = (bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16;
   return BFloat{static_cast<uint16_t>((bits & 0x7FFFFFFFu) > 0x7F800000u ? 0x7FC0u : rounded)};
