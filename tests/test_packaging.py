@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+import bare
 import sasaug
+from processes import missing
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
@@ -125,6 +127,17 @@ def test_installed_package_is_typed():
 def test_numpy_is_the_only_requirement():
     for line in importlib.metadata.requires("sasaug"):
         assert line.startswith("numpy") or "extra ==" in line, line
+
+
+@pytest.mark.parametrize(("command", "options"), [("demo", ["--n", 1]), ("preview", [])])
+def test_extra_cli_is_enough_to_try_the_package(command, options, tmp_path):
+    """As `uvx 'sasaug[cli]' demo` does; without the extra the way to it is named."""
+    tried = bare.run({"cli"}, "sasaug", command, *options, cwd=tmp_path)
+    assert (tried.returncode, tried.stderr) == (0, "")
+    assert tried.stdout.endswith(f"wrote sasaug_{command}.png\n")
+    assert (tmp_path / f"sasaug_{command}.png").is_file()
+    refused = bare.run(set(), "sasaug", command, cwd=tmp_path)
+    assert (refused.returncode, refused.stderr) == (2, missing("typer", "cli"))
 
 
 def test_paper_is_cited():
