@@ -30,7 +30,7 @@ DRAWN = re.compile(r"(?:^|/)drawn/([\w-]+)\.png$")  # by docs/site/pictures.py, 
 OTHERS = {
     "albumentations", "batchgeneratorsv2", "cupy", "datasets", "jax", "kornia", "lightning",
     "monai", "nnunetv2", "pyspark", "ray", "tensorflow", "torchio", "torchvision", "transformers",
-    "webdataset",
+    "ultralytics", "webdataset",
 }  # fmt: skip
 
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="the sources are not at hand")

@@ -93,6 +93,14 @@ def test_tools_are_of_one_version_everywhere():
         assert f'"{pinned}"' in read("pyproject.toml")
 
 
+def test_ultralytics_is_of_the_version_that_its_page_names():
+    page, gate = read("docs/adapters/ultralytics.md"), read(".ci/run")
+    (tested,) = re.findall(r"^- Tested with ultralytics ([\d.]+)\.", page, re.M)
+    (command,) = re.findall(r"`(pip install [^`]+)`", page)
+    assert command.endswith(f"ultralytics=={tested}") and f"  {command}\n" in gate
+    assert f"run: {command.removesuffix(f'=={tested}')}\n" in read(".github/workflows/weekly.yml")
+
+
 def test_weekly_job_replaces_what_is_pinned():
     """Its first command has to fit the line of pyproject.toml that it changes."""
     pattern, replacement = re.search(
