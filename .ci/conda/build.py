@@ -24,4 +24,4 @@ for variant in variants:
         channels=[channel],
         progress_callback=SimpleProgressCallback(),
     )
-    print(*result.packages, f"for Python {variant.variant()['python']}")
+    print(*result.packages, f"for Python {variant.variant['python']}")
