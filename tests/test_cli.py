@@ -26,7 +26,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from pictures import DATA, EMPTY, INCOMPLETE, disc, load, needs_data, picture, tree, write
-from processes import LIMIT, start
+from processes import LIMIT, missing, start
 from sasaug.cli import app, console
 from sasaug.phantoms import phantoms
 
@@ -195,8 +195,7 @@ def test_missing_extra_has_status_2_and_one_sentence(module):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
-    advice = "in a checkout of sasaug: pip install '.[cli]'"
-    assert result.stderr == f"error: {module} is missing; {advice}\n"
+    assert result.stderr == missing(module, "cli")
 
 
 def test_importing_sasaug_imports_nothing_of_the_extra():
@@ -361,8 +360,7 @@ def test_missing_webdataset_has_status_2_and_one_sentence(module, tmp_path):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
-    advice = "in a checkout of sasaug: pip install '.[webdataset]'"
-    assert result.stderr == f"error: {module} is missing; {advice}\n"
+    assert result.stderr == missing(module, "webdataset")
     assert not (tmp_path / "o").exists()
 
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import ast
 import html
-import importlib.metadata
 import importlib.util
 import inspect
 import re
-import subprocess
-import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import bare
 import sasaug
 from cases import disc
 from sasaug.noise import KINDS
@@ -32,7 +30,7 @@ DRAWN = re.compile(r"(?:^|/)drawn/([\w-]+)\.png$")  # by docs/site/pictures.py, 
 OTHERS = {
     "albumentations", "batchgeneratorsv2", "cupy", "datasets", "jax", "kornia", "lightning",
     "monai", "nnunetv2", "pyspark", "ray", "tensorflow", "torchio", "torchvision", "transformers",
-    "webdataset",
+    "ultralytics", "webdataset",
 }  # fmt: skip
 
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="the sources are not at hand")
@@ -161,61 +159,13 @@ def test_links_lead_somewhere():
     assert sorted(drawn) == sorted(pictures.SHEETS)
 
 
-#: Runs a module as ``python -m`` does, where the packages named first cannot be imported.
-WITHOUT = """
-import runpy, sys
-hidden = set(sys.argv.pop(1).split(","))
-class Hide:
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in hidden:
-            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
-sys.meta_path.insert(0, Hide())
-runpy.run_module(sys.argv.pop(1), run_name="__main__", alter_sys=True)
-"""
-
-
-def needs(extras: set[str]) -> set[str]:
-    """Return the distributions that ``pip install '.[extras]'`` would install."""
-    from packaging.requirements import Requirement
-    from packaging.utils import canonicalize_name
-
-    found: set[str] = set()
-    left = [("sasaug", frozenset(extras))]
-    while left:
-        name, wanted = left.pop()
-        found.add(name)
-        try:
-            lines = importlib.metadata.requires(name) or []
-        except importlib.metadata.PackageNotFoundError:
-            continue  # for another Python or platform
-        for line in lines:
-            requirement = Requirement(line)
-            marker = requirement.marker
-            if marker is None or any(marker.evaluate({"extra": extra}) for extra in ["", *wanted]):
-                needed = canonicalize_name(requirement.name)
-                if needed not in found:
-                    left.append((needed, frozenset(requirement.extras)))
-    return found
-
-
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """Build the site as ``nox -s docs`` does: with the packages of the extras cli and docs only."""
-    from packaging.utils import canonicalize_name
-
     folder = tmp_path_factory.mktemp("site")
-    there = needs({"cli", "docs"})
-    hidden = [
-        module
-        for module, distributions in importlib.metadata.packages_distributions().items()
-        if there.isdisjoint(map(canonicalize_name, distributions))
-        and module not in sys.stdlib_module_names
-    ]
-    assert "torch" in hidden and "sphinx" not in hidden
-    command = [sys.executable, "-c", WITHOUT, ",".join(hidden), "sphinx"]
-    command += ["-W", "--keep-going", "-q", "-E", "-d", str(folder / "doctrees")]
-    command += ["-c", str(DOCS / "site"), str(DOCS), str(folder / "site")]
-    result = subprocess.run(command, capture_output=True, text=True)
+    options = ["-W", "--keep-going", "-q", "-E", "-d", folder / "doctrees"]
+    options += ["-c", DOCS / "site", DOCS, folder / "site"]
+    result = bare.run({"cli", "docs"}, "sphinx", *options)
     assert result.returncode == 0, result.stderr
     return folder / "site"
 

@@ -18,7 +18,7 @@ pytest.importorskip("typer", reason="needs the extra `cli`")
 from importlib.util import find_spec
 
 from pictures import disc, picture, tree, write
-from processes import LIMIT, descendants, end, finished, start
+from processes import LIMIT, descendants, end, finished, missing, start
 from sasaug import SAS
 from sasaug.folder import Job, engines, expand
 
@@ -124,6 +124,5 @@ def test_missing_ray_has_status_2_and_one_sentence(data, tmp_path):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
-    advice = "in a checkout of sasaug: pip install '.[ray]'"
-    assert result.stderr == f"error: ray is missing; {advice}\n"
+    assert result.stderr == missing("ray", "ray")
     assert not (tmp_path / "out").exists()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import sasaug
+from sasaug import _core, _records
 
 ROOT = Path(__file__).resolve().parents[1]
 CSRC = ROOT / "csrc"
@@ -47,6 +48,25 @@ def test_import_is_light():
     site = {name.split(".")[0] for name in run("import sys, numpy; print(*sys.modules)").split()}
     assert "socket" not in loaded - site and "ssl" not in loaded - site
     assert loaded - site <= {"sasaug", *sys.stdlib_module_names}
+
+
+def structures(made):
+    """Return a ctypes structure and all those in it."""
+    found = [made] if hasattr(made, "_fields_") else []
+    inner = [kind for _, kind in made._fields_] if found else [getattr(made, "_type_", None)]
+    return found + [s for kind in inner if isinstance(kind, type) for s in structures(kind)]
+
+
+def test_records_are_laid_out_as_in_cpp():
+    """Without `_pack_`, of which Python 3.14 warns at every import."""
+    records = {"BATCH": _records.Batch, "INPUTS": _records.Inputs, "SOURCE": _records.Source}
+    for name, made in records.items():
+        dtype = getattr(_core, name)
+        assert {n: getattr(made, n).offset for n in dtype.names} == {
+            n: dtype.fields[n][1] for n in dtype.names
+        }
+        assert not [s for s in structures(made) if hasattr(s, "_pack_")], name
+    assert len(structures(_records.Inputs)) > 5
 
 
 def test_reference_stands_alone():

@@ -8,11 +8,14 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 from pathlib import Path
 
 import pytest
 
+import bare
 import sasaug
+from processes import missing
 
 ROOT = Path(__file__).resolve().parents[1]
 WORKFLOW = ROOT / ".github" / "workflows" / "ci.yml"
@@ -47,9 +50,9 @@ def test_release_checklist_names_every_file_with_the_version():
     checklist = read("docs/release.md")
     version = re.escape(sasaug.__version__)
     holds = re.compile(rf"^\W*_*version_*\W{{1,4}}{version}\b|^## \[{version}\]", re.M)
-    texts = (".py", ".toml", ".cff", ".md", ".yml", ".txt", ".h", ".cpp", ".cu", ".rst")
+    texts = (".py", ".toml", ".cff", ".md", ".yml", ".yaml", ".txt", ".h", ".cpp", ".cu", ".rst")
     files = [name for name in tracked() if name.endswith(texts) and holds.search(read(name))]
-    assert len(files) == 4
+    assert len(files) == 5
     for name in [*files, "tests/test_golden.py", "tests/data/golden.txt", "kStreamVersion"]:
         assert f"`{name}`" in checklist, name
     for name in [".ci/run", ".ci/sanitize", ".ci/gpu", "all-green", "git tag", "sasaug-cuda13"]:
@@ -91,6 +94,14 @@ def test_tools_are_of_one_version_everywhere():
         assert f'"{pinned}"' in read("pyproject.toml")
 
 
+def test_ultralytics_is_of_the_version_that_its_page_names():
+    page, gate = read("docs/adapters/ultralytics.md"), read(".ci/run")
+    (tested,) = re.findall(r"^- Tested with ultralytics ([\d.]+)\.", page, re.M)
+    (command,) = re.findall(r"`(pip install [^`]+)`", page)
+    assert command.endswith(f"ultralytics=={tested}") and f"  {command}\n" in gate
+    assert f"run: {command.removesuffix(f'=={tested}')}\n" in read(".github/workflows/weekly.yml")
+
+
 def test_weekly_job_replaces_what_is_pinned():
     """Its first command has to fit the line of pyproject.toml that it changes."""
     pattern, replacement = re.search(
@@ -116,6 +127,46 @@ def test_pythons_are_the_same_everywhere():
     assert f"Python {named[0]} to {named[-1]}," in read("README.md")
 
 
+def test_conda_recipe_follows_pyproject():
+    """Its version, requirements, tests, licence and Pythons, each as a whole line of the recipe."""
+    recipe, tables = read(".ci/conda/recipe.yaml"), tomllib.loads(read("pyproject.toml"))
+    project, wheels = tables["project"], tables["tool"]["cibuildwheel"]
+
+    def lines(requirements: list[str]) -> list[str]:
+        return [re.sub(r"(?<=\w)(?=[<>=!])", " ", line) for line in sorted(requirements)]
+
+    lists = re.findall(r"^ +(host|run):\n((?: +- .+\n)+)", recipe, re.M)
+    assert [(name, re.findall(r"- (.+)", text)) for name, text in lists] == [
+        ("host", ["python", "pip", *lines(tables["build-system"]["requires"])]),
+        ("run", ["python", *lines(project["dependencies"])]),
+        ("run", lines(wheels["test-requires"])),
+    ]
+    tests = "python -m " + wheels["test-command"].replace("{project}/", "")
+    assert re.findall(
+        r"^  (version|license|summary): (.+)$|^ +script: (python .+)$", recipe, re.M
+    ) == [
+        ("version", project["version"], ""),
+        ("version", "${{ version }}", ""),
+        ("", "", tests),
+        ("summary", f'"{project["description"]}"', ""),
+        ("license", project["license"], ""),
+    ]
+    pythons = re.findall(r'"(3\.\d+)\.\*"', read(".ci/conda/variants.yaml"))
+    assert pythons == re.findall(r"Python :: (3\.\d+)$", "\n".join(project["classifiers"]), re.M)
+    stdlib = re.search(r'^c_stdlib_version: \["(.+)"\]$', read(".ci/conda/variants.yaml"), re.M)[1]
+    assert wheels["manylinux-x86_64-image"] == f"manylinux_{stdlib.replace('.', '_')}"
+
+
+def test_page_has_the_size_of_every_wheel():
+    """Each Python that is built has its row, with what was measured or the place that builds it."""
+    page = read("docs/install.md").partition("| CPython |")[2].partition("\n\n")[0]
+    rows = dict(re.findall(r"^\| (3\S+) \| (.+) \|$", page, re.M))
+    built = tomllib.loads(read("pyproject.toml"))["tool"]["cibuildwheel"]["build"]
+    assert [f"cp{python.replace('.', '')}-*" for python in rows] == built.split()
+    for cells in rows.values():
+        assert re.fullmatch(r"(?:\d\.\d+ MB|in CI only) \| (?:\d\.\d+ MB|in CI only)", cells), cells
+
+
 def test_installed_package_is_typed():
     folders = importlib.util.find_spec("sasaug").submodule_search_locations
     for name in ("py.typed", "_core.pyi"):
@@ -125,6 +176,17 @@ def test_installed_package_is_typed():
 def test_numpy_is_the_only_requirement():
     for line in importlib.metadata.requires("sasaug"):
         assert line.startswith("numpy") or "extra ==" in line, line
+
+
+@pytest.mark.parametrize(("command", "options"), [("demo", ["--n", 1]), ("preview", [])])
+def test_extra_cli_is_enough_to_try_the_package(command, options, tmp_path):
+    """As `uvx 'sasaug[cli]' demo` does; without the extra the way to it is named."""
+    tried = bare.run({"cli"}, "sasaug", command, *options, cwd=tmp_path)
+    assert (tried.returncode, tried.stderr) == (0, "")
+    assert tried.stdout.endswith(f"wrote sasaug_{command}.png\n")
+    assert (tmp_path / f"sasaug_{command}.png").is_file()
+    refused = bare.run(set(), "sasaug", command, cwd=tmp_path)
+    assert (refused.returncode, refused.stderr) == (2, missing("typer", "cli"))
 
 
 def test_paper_is_cited():

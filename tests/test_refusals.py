@@ -21,6 +21,7 @@ pytest.importorskip("PIL", reason="needs the extra `cli`")
 from typer.testing import CliRunner
 
 from pictures import INCOMPLETE, disc, picture, tree, write
+from processes import missing
 from sasaug.cli import app
 from sasaug.folder import Job, expand
 
@@ -112,9 +113,7 @@ def test_missing_extra_is_named_before_anything_is_written(root, module, options
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     extra = "ray" if module == "ray" else "webdataset"
     assert result.returncode == 2
-    assert result.stderr == (
-        f"error: {module} is missing; in a checkout of sasaug: pip install '.[{extra}]'\n"
-    )
+    assert result.stderr == missing(module, extra)
     assert not (root / "out").exists()
 
 

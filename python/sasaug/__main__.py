@@ -23,8 +23,10 @@ def main() -> None:
         name = (error.name or "").partition(".")[0]
         if name not in EXTRAS:
             raise
+        extra = EXTRAS[name]
         print(
-            f"error: {name} is missing; in a checkout of sasaug: pip install '.[{EXTRAS[name]}]'",
+            f"error: {name} is missing; it comes with the extra {extra}: pip install '.[{extra}]' "
+            f"in a checkout of sasaug, 'WHEEL[{extra}]' from its wheel",
             file=sys.stderr,
         )
         raise SystemExit(2) from None
