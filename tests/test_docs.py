@@ -53,6 +53,13 @@ def run(block: str, names: dict[str, Any], where: str) -> str | None:
     return None
 
 
+@pytest.fixture(autouse=True)
+def print_options():
+    """Ultralytics sets numpy's when it is imported."""
+    with np.printoptions():
+        yield
+
+
 # other libraries warn as they like; what sasaug warns of is an error
 @pytest.mark.filterwarnings("default", "error:::sasaug")
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)

@@ -59,7 +59,7 @@ def page(tmp_path_factory):
         data = data.replace(old, new)
     images, masks = zip(*map(scene, range(SIZE)), strict=True)
     names = {"images": images, "masks": masks, "__name__": "page"}
-    with pytest.MonkeyPatch.context() as patch:
+    with np.printoptions(), pytest.MonkeyPatch.context() as patch:  # its import sets numpy's
         patch.chdir(tmp_path_factory.mktemp("ultralytics"))
         exec(compile(recipe + data, str(PAGE), "exec"), names)
         yield names
