@@ -41,10 +41,11 @@ def test_layouts(channels):
     shape = (3, 2, 60, 50) if channels == "first" else (3, 60, 50, 2)
     images, masks = batch(shape=shape)
     augment = SAS(**SETTINGS, channels=channels)
-    x_, y_ = sasaug.sas(images, masks, seed=7, channels=channels, **SETTINGS)
-    for call in (augment, jax.jit(augment)):
-        x, y = call(jnp.asarray(images), jnp.asarray(masks), 7)
-        assert same_bytes(np.asarray(x), x_) and same_bytes(np.asarray(y), y_)
+    for pair in ((images, masks), (images[0], masks[0])):
+        x_, y_ = sasaug.sas(*pair, seed=7, channels=channels, **SETTINGS)
+        for call in (augment, jax.jit(augment)):
+            x, y = call(*map(jnp.asarray, pair), 7)
+            assert same_bytes(np.asarray(x), x_) and same_bytes(np.asarray(y), y_)
 
 
 @pytest.mark.parametrize("channels", ["first", "last", None])
@@ -52,11 +53,11 @@ def test_clips(channels):
     images, masks = batch(shape=(3, 60, 50))
     images, masks = (np.stack([array] * 2) for array in (images, masks))  # [n t h w]
     clips = np.stack([images] * 2, 1 if channels == "first" else -1)
-    for layout in (images, clips):
-        augment = SAS(**SETTINGS, channels=channels, frames=True)
-        x_, y_ = sasaug.sas(layout, masks, seed=7, channels=channels, frames=True, **SETTINGS)
+    augment = SAS(**SETTINGS, channels=channels, frames=True)
+    for pair in ((images, masks), (clips, masks), (images[0], masks[0]), (clips[0], masks[0])):
+        x_, y_ = sasaug.sas(*pair, seed=7, channels=channels, frames=True, **SETTINGS)
         for call in (augment, jax.jit(augment)):
-            x, y = call(jnp.asarray(layout), jnp.asarray(masks), 7)
+            x, y = call(*map(jnp.asarray, pair), 7)
             assert same_bytes(np.asarray(x), x_) and same_bytes(np.asarray(y), y_)
 
 

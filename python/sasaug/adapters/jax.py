@@ -59,7 +59,7 @@ class SAS:
 
         Parameters
         ----------
-        images : jax.Array [h w], [n h w], [n h w c] or [n c h w]
+        images : jax.Array [h w], [n h w], [h w c], [n h w c], [c h w] or [n c h w]
             uint8 and uint16 of their full range, float16, bfloat16 and float32 of [0, 1]. With
             ``frames=True`` clips: [t h w] in the place of [h w].
         masks : jax.Array
@@ -82,7 +82,8 @@ class SAS:
         words = _words(key)
         arrays = (images, masks, words) if ids is None else (images, masks, words, ids)
         if any(isinstance(array, jax.core.Tracer) for array in arrays):
-            shapes = (self._on_canvas(images), self._on_canvas(masks))
+            channels_last = images.ndim > masks.ndim and self.settings.channels != "first"
+            shapes = self._on_canvas(images, -3 if channels_last else -2), self._on_canvas(masks)
             return jax.pure_callback(self._on_host, shapes, *arrays, vmap_method="sequential")
         if isinstance(images, np.ndarray) or images.device.platform == "cpu":
             x, y = self._on_host(*arrays)
@@ -98,10 +99,8 @@ class SAS:
         ids = None if ids is None else np.atleast_1d(np.asarray(ids))
         return self.settings(images, masks, seed=_seed(words), ids=ids)
 
-    def _on_canvas(self, array: Any) -> jax.ShapeDtypeStruct:
+    def _on_canvas(self, array: Any, rows: int = -2) -> jax.ShapeDtypeStruct:
         shape = list(array.shape)
-        with_channels = len(shape) == 4 + self.settings.frames
-        rows = -3 if with_channels and self.settings.channels != "first" else -2
         if self.settings.canvas is not None:
             shape[rows], shape[rows + 1] = self.settings.canvas  # type: ignore[misc]
         return jax.ShapeDtypeStruct(shape, array.dtype)
