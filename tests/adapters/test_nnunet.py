@@ -21,6 +21,7 @@ with samples.quietly():
     import SimpleITK
     from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
 
+    from sasaug.adapters.batchgenerators import SASTransform
     from sasaug.adapters.nnunet import nnUNetTrainerSAS
 
 SIDE = 48
@@ -73,6 +74,29 @@ def test_in_3d_the_slices_of_a_patch_share_a_thumbnail(dummy):
     assert [repr(step) for step in steps] == [
         repr(step) for step in transforms(nnUNetTrainer, **given)
     ]
+
+
+def test_in_a_cascade_what_was_predicted_follows_and_is_not_roi():
+    class Always(nnUNetTrainerSAS):
+        sas: ClassVar = {"value_range": "sample", "p": 1.0, "apply_to": "all"}
+
+    given = {"patch_size": [4, SIDE, SIDE], "mirror_axes": (0, 1, 2), "is_cascaded": True}
+    given["deep_supervision_scales"] = [[1.0] * 3, [0.5] * 3]
+    step = transforms(Always, **given)[1]
+    plain = SASTransform(**Always.sas, frames=True)
+    patch = torch.rand(1, 4, SIDE, SIDE)
+    truth = torch.zeros(1, 4, SIDE, SIDE, dtype=torch.int16)
+    truth[..., 10:30, 5:20] = 1
+
+    def seeded(transform, segmentation):
+        np.random.seed(3)
+        return transform(image=patch, segmentation=segmentation)
+
+    for predicted in (truth, 1 - truth):
+        out, alone = seeded(step, torch.cat([truth, predicted])), seeded(plain, truth)
+        assert torch.equal(out["image"], alone["image"])
+        moved = seeded(plain, predicted)["segmentation"]  # by the same thumbnail
+        assert torch.equal(out["segmentation"], torch.cat([alone["segmentation"], moved]))
 
 
 @pytest.mark.parametrize(

@@ -101,13 +101,17 @@ class SASTransform(BasicTransform):
         for key in ("image", "segmentation"):
             if data_dict.get(key) is not None:
                 _check_axes(key, data_dict[key].shape, self.settings.frames)
-        planes = None if segmentation is None else self._planes(segmentation)
+        planes = None if segmentation is None else self._roi(self._planes(segmentation))
         sample = self._recipe.draw(image, planes, _seed, data_dict.get("sample_id"))
         return {"sample": sample}
 
     def _planes(self, segmentation: torch.Tensor) -> torch.Tensor:
         """Return [k h w] as it is, and [k d h w] as [d k h w], or back."""
         return segmentation.swapaxes(0, 1) if self.settings.frames else segmentation
+
+    def _roi(self, planes: torch.Tensor) -> torch.Tensor:
+        """Return those planes [... k h w] that hold the structures: all of them."""
+        return planes
 
     def _apply_to_image(self, img: torch.Tensor, **params: Any) -> torch.Tensor:
         x: torch.Tensor = params["sample"].image(img)

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from batchgeneratorsv2.transforms.spatial.spatial import SpatialTransform
 from batchgeneratorsv2.transforms.utils.pseudo2d import Convert2DTo3DTransform
 from nnunetv2.training.nnUNetTrainer.nnUNetTrainer import nnUNetTrainer
@@ -26,12 +27,30 @@ __all__ = ["nnUNetTrainerSAS"]
 SPATIAL = (SpatialTransform, Convert2DTo3DTransform)
 
 
+class CascadeSASTransform(SASTransform):
+    """SAS where channel 0 is the segmentation, and the next one what the last stage predicted.
+
+    Both follow the thumbnail; only the segmentation is the ROI.
+    """
+
+    def _roi(self, planes: torch.Tensor) -> torch.Tensor:
+        return planes[..., :1, :, :]
+
+    def _apply_to_segmentation(self, segmentation: torch.Tensor, **params: Any) -> torch.Tensor:
+        planes = self._planes(segmentation)
+        moved = [
+            params["sample"].masks(planes[..., k : k + 1, :, :]) for k in range(len(segmentation))
+        ]
+        return self._planes(torch.cat(moved, -3))
+
+
 class nnUNetTrainerSAS(nnUNetTrainer):
     """nnU-Net's own training, with SAS after the crop to the patch.
 
     The thumbnail lies on the patch itself. In 3-D configurations all slices of a patch get one
     thumbnail, in-plane; slices lie along the patch's first axis, which nnU-Net makes the one of
-    the largest spacing. An ignore label is not part of the ROI.
+    the largest spacing. An ignore label is not part of the ROI, nor is what a cascade's
+    last stage predicted.
 
     Attributes
     ----------
@@ -54,6 +73,7 @@ class nnUNetTrainerSAS(nnUNetTrainer):
         cls,
         patch_size: Sequence[int],
         *args: Any,
+        is_cascaded: bool = False,
         foreground_labels: Sequence[int] | None = None,
         ignore_label: int | None = None,
         **kwargs: Any,
@@ -69,10 +89,15 @@ class nnUNetTrainerSAS(nnUNetTrainer):
                 f"{cls.__name__}.sas must have no canvas: the canvas is the patch; "
                 f"got {cls.sas['canvas']}"
             )
-        labels = {"foreground_labels": foreground_labels, "ignore_label": ignore_label}
-        pipeline = super().get_training_transforms(patch_size, *args, **labels, **kwargs)
+        given = {
+            "is_cascaded": is_cascaded,
+            "foreground_labels": foreground_labels,
+            "ignore_label": ignore_label,
+        }
+        pipeline = super().get_training_transforms(patch_size, *args, **given, **kwargs)
         roi = {} if ignore_label is None else {"labels": foreground_labels}
-        sas = SASTransform(**{**roi, **cls.sas}, frames=len(patch_size) == 3)
+        transform = CascadeSASTransform if is_cascaded else SASTransform
+        sas = transform(**{**roi, **cls.sas}, frames=len(patch_size) == 3)
         steps = pipeline.transforms
         place = max(k for k, step in enumerate(steps) if isinstance(step, SPATIAL))
         steps.insert(place + 1, sas)
