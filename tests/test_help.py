@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import shlex
@@ -124,7 +125,7 @@ def squashed(text):
 
 def test_every_setting_is_an_option_described_by_its_docstring():
     """A new field of SAS needs no line of the command line's own."""
-    section = sasaug.SAS.__doc__.split("----------\n")[1].partition("\n    Raises\n")[0]
+    section = inspect.getdoc(sasaug.SAS).split("----------\n")[1].partition("\nRaises\n")[0]
     described = _descriptions()
     entries = [f"{name} : {kind} {text}" for name, (kind, text) in described.items()]
     assert squashed("".join(entries)) == squashed(section)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from os.path import commonprefix
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 
 from .reading import FORMATS, SUFFIXES
@@ -147,13 +147,19 @@ def _by_stem(images: Sequence[str], of_masks: Listing, same: bool) -> str:
     return f'--pattern "{best}"' if 2 * fits >= len(images[:TRIED]) and fits else ""
 
 
+def _common_start(*texts: str) -> str:
+    """Return the characters that all texts begin with."""
+    columns = zip(*texts, strict=False)
+    return "".join(column[0] for column in takewhile(lambda c: len(set(c)) == 1, columns))
+
+
 def _by_affixes(images: Sequence[str], masks: Sequence[str]) -> str:
     """Derive patterns from the parts that the names of images, and of masks, have in common."""
     patterns, keys = [], []
     for paths in (images, masks):
         stems = {PurePosixPath(path).stem for path in paths}
-        head = commonprefix(list(stems))  # noqa: RUF071 - of characters, not of folders
-        tail = commonprefix([stem[len(head) :][::-1] for stem in stems])[::-1]  # noqa: RUF071
+        head = _common_start(*stems)
+        tail = _common_start(*(stem[len(head) :][::-1] for stem in stems))[::-1]
         patterns.append(f"{head}{{key}}{tail}")
         keys.append({stem[len(head) : len(stem) - len(tail)] for stem in stems})
     if "" in keys[0] or 2 * len(keys[0] & keys[1]) < len(keys[0]):
