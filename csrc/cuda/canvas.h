@@ -31,6 +31,15 @@ struct From {
 
 constexpr int32_t kPieces = 2;  // of a thread under way at once
 
+template <int32_t kCount, class Unit, class Origin>
+__device__ void write_pieces(char* to, int64_t down, const Origin& from, int32_t step, int32_t u) {
+  Unit v[kCount];
+#pragma unroll
+  for (int32_t k = 0; k < kCount; ++k) v[k] = from.template get<Unit>(k * step, u);
+#pragma unroll
+  for (int32_t k = 0; k < kCount; ++k) *reinterpret_cast<Unit*>(to + k * down) = v[k];
+}
+
 // A thread writes every so many rows of a column of units.
 template <class Unit, class Origin>
 __device__ void write_plane(const Rows& r, int32_t thread, char* plane, const Origin& origin) {
@@ -42,19 +51,18 @@ __device__ void write_plane(const Rows& r, int32_t thread, char* plane, const Or
     char* to = plane + first * r.y + offset;
     Origin from = origin;
     from.move(first, offset);
+    int32_t left = r.rows - first;
     SASAUG_ROLLED
-    for (int32_t left = r.rows - first; left > 0; left -= kPieces * step) {
-      Unit v[kPieces];
-#pragma unroll
-      for (int32_t k = 0; k < kPieces; ++k) {
-        if (k * step < left) v[k] = from.template get<Unit>(k * step, u);
-      }
-#pragma unroll
-      for (int32_t k = 0; k < kPieces; ++k) {
-        if (k * step < left) *reinterpret_cast<Unit*>(to + k * down) = v[k];
-      }
+    for (; left > (kPieces - 1) * step; left -= kPieces * step) {
+      write_pieces<kPieces, Unit>(to, down, from, step, u);
       to += kPieces * down;
       from.move(kPieces * step, 0);
+    }
+    SASAUG_ROLLED
+    for (; left > 0; left -= step) {
+      write_pieces<1, Unit>(to, down, from, step, u);
+      to += down;
+      from.move(step, 0);
     }
   }
 }
