@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 
 import sasaug
-from cases import IMAGE_TYPES, Case, cases, full_scale, same_bytes
+from cases import IMAGE_TYPES, Case, blob_mask, cases, full_scale, image, same_bytes
 from libraries import Face
 from sasaug import _core, reference
 from sasaug.noise import KINDS
@@ -84,6 +84,21 @@ def test_kernels_give_the_references_bits(face: Face, case: Case):
     expected_x, expected_y = reference.apply(plan, case.images, case.masks, dtype=case.dtype)
     assert same_bytes(x, expected_x)
     assert same_bytes(y, expected_y)
+
+
+@pytest.mark.parametrize("c", [1, 2, 3])
+@pytest.mark.parametrize("canvas", [(137, 263), (192, 256)])
+def test_canvases_of_many_tiles(face: Face, canvas: tuple[int, int], c: int):
+    """Thumbnails, copies and noise cross the edges of the GPU's tiles in both directions."""
+    rng = np.random.default_rng(c)
+    images = image(rng, (4, *canvas, c), "uint8")
+    masks = blob_mask(rng, (4, *canvas), "uint8")
+    aug = face.SAS(p=0.5, thumbnail=(0.5, 1.0), position="random", apply_to="all")
+    plan = aug.plan(masks, seed=2)
+    assert set(plan.samples["transformed"].tolist()) == {0, 1}
+    x, y = face.apply(plan, images, masks)
+    expected_x, expected_y = reference.apply(plan, images, masks)
+    assert same_bytes(x, expected_x) and same_bytes(y, expected_y)
 
 
 def every_kind(face, kind: str, dtype: str) -> None:

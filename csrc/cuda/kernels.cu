@@ -86,7 +86,7 @@ __global__ void __launch_bounds__(kPlanThreads, 1)
 
 // A block fills a tile, phase by phase.
 template <int kBytes>
-__global__ void __launch_bounds__(kTileThreads, 4)
+__global__ void __launch_bounds__(kTileThreads, 2)
     pixels(const __grid_constant__ LaunchParameters<kBytes> parameters) {
   __shared__ Tile tile;
   __shared__ Tables tables;

@@ -12,19 +12,46 @@ inline namespace SASAUG_VARIANT {
 struct NoisyColumns {
   static constexpr int32_t kMost = kRowValues * kTileRows / kBandRows;
   int32_t count;
-  uint16_t of[kMost];  // rows of the ROI, 4 bits; band, 3 bits; column, 7 bits
+  uint16_t of[kMost];  // rows of the ROI, 4 bits; band, 4 bits; column, 7 bits
+};
+
+// Four neighbours of a row, in words: most labels are moved without being looked at.
+template <class Label>
+struct alignas(sizeof(Four<Label>) < 16 ? sizeof(Four<Label>) : 16) LabelRow {
+  static constexpr int32_t kBits = 8 * sizeof(Label), kWord = 32;
+  uint32_t w[sizeof(Label)];
+
+  __device__ Label get(int32_t c) const {
+    if constexpr (kBits > kWord) {
+      return w[2 * c] | Label{w[2 * c + 1]} << kWord;
+    } else {
+      return static_cast<Label>(w[c * kBits / kWord] >> (c * kBits % kWord));
+    }
+  }
+  // where there is a 0
+  __device__ void put(int32_t c, Label label) {
+    if constexpr (kBits > kWord) {
+      w[2 * c] = static_cast<uint32_t>(label);
+      w[2 * c + 1] = static_cast<uint32_t>(label >> kWord);
+    } else {
+      w[c * kBits / kWord] |= uint32_t{label} << (c * kBits % kWord);
+    }
+  }
 };
 
 template <class Label>
+using LabelStrip = LabelRow<Label>[kStrip];
+
+// Into a strip of zeros.
+template <class Label>
 __device__ void read_labels(const Tile& t, const Tables& tables, int32_t column, int32_t row,
-                            uint32_t inside, Label (&label)[kStrip][kStrip]) {
+                            uint32_t inside, LabelStrip<Label>& label) {
   if (t.four_labels && inside == kWholeStrip) {
     const char* from = t.source.mask + tables.y.mask[row] + tables.x.mask[column];
 #pragma unroll
     for (int32_t r = 0; r < kStrip; ++r) {
-      const auto four = *reinterpret_cast<const Four<Label>*>(from + r * t.source.mask_y);
-#pragma unroll
-      for (int32_t c = 0; c < kStrip; ++c) label[r][c] = four.of[c];
+      label[r] = *reinterpret_cast<const LabelRow<Label>*>(from);
+      from += t.source.mask_y;
     }
     return;
   }
@@ -33,28 +60,28 @@ __device__ void read_labels(const Tile& t, const Tables& tables, int32_t column,
 #pragma unroll
   for (int32_t r = 0; r < kStrip; ++r) {
     const char* from = opaque(t.source.mask + tables.y.mask[row + r]);
+    Label four[kStrip];
 #pragma unroll
-    for (int32_t c = 0; c < kStrip; ++c) label[r][c] = load<Label>(from + x.of[c], aligned);
-  }
-  if (inside == kWholeStrip) return;
+    for (int32_t c = 0; c < kStrip; ++c) four[c] = load<Label>(from + x.of[c], aligned);
+    if (inside != kWholeStrip) {
 #pragma unroll
-  for (int32_t i = 0; i < kStrip * kStrip; ++i) {
-    if ((inside >> i & 1) == 0) label[i / kStrip][i % kStrip] = 0;
+      for (int32_t c = 0; c < kStrip; ++c) four[c] = is_inside(inside, c, r) ? four[c] : Label{0};
+    }
+#pragma unroll
+    for (int32_t c = 0; c < kStrip; ++c) label[r].put(c, four[c]);
   }
 }
 
 template <class Label>
 __device__ void write_labels(const Batch& b, const Tile& t, int32_t column, int32_t row,
-                             const Label (&label)[kStrip][kStrip]) {
+                             const LabelStrip<Label>& label) {
   char* to = t.masks + row * b.mask_y + column * b.mask_x;
-  if (t.four_labels_out && column + kStrip <= t.columns) {
+  const int32_t rows = t.rows - row, columns = t.columns - column;
+  if (t.four_labels_out && columns >= kStrip) {
 #pragma unroll
     for (int32_t r = 0; r < kStrip; ++r) {
-      if (row + r >= t.rows) return;
-      Four<Label> four;
-#pragma unroll
-      for (int32_t c = 0; c < kStrip; ++c) four.of[c] = label[r][c];
-      *reinterpret_cast<Four<Label>*>(to + r * b.mask_y) = four;
+      if (r < rows) *reinterpret_cast<LabelRow<Label>*>(to) = label[r];
+      to += b.mask_y;
     }
     return;
   }
@@ -64,8 +91,8 @@ __device__ void write_labels(const Batch& b, const Tile& t, int32_t column, int3
   for (int32_t r = 0; r < kStrip; ++r) {
 #pragma unroll
     for (int32_t c = 0; c < kStrip; ++c) {
-      if (row + r < t.rows && column + c < t.columns) {
-        store<Label>(to + r * b.mask_y + c * b.mask_x, label[r][c], aligned);
+      if (r < rows && c < columns) {
+        store<Label>(to + r * b.mask_y + c * b.mask_x, label[r].get(c), aligned);
       }
     }
   }
@@ -73,31 +100,29 @@ __device__ void write_labels(const Batch& b, const Tile& t, int32_t column, int3
 
 template <class Label>
 __device__ void note_roi(const Batch& b, int32_t column, int32_t row, uint32_t inside,
-                         const Label (&label)[kStrip][kStrip], NoisyColumns& noisy) {
-  Label any = 0;
+                         const LabelStrip<Label>& label, NoisyColumns& noisy) {
+  uint32_t any = 0;
 #pragma unroll
-  for (int32_t i = 0; i < kStrip * kStrip; ++i) any |= label[i / kStrip][i % kStrip];
-  if (any == 0 && b.label_count == 0) return;  // as most strips are
-  uint32_t rows[kStrip] = {};                  // of each column
-  int32_t columns = 0;
-#pragma unroll
-  for (int32_t c = 0; c < kStrip; ++c) {
-#pragma unroll
-    for (int32_t r = 0; r < kStrip; ++r) {
-      const bool noisy_one =
-          b.label_count == 0 ? label[r][c] != 0 : in_roi(label[r][c], b.label_count, b.labels);
-      if (noisy_one && (inside >> (4 * r + c) & 1)) rows[c] |= 1u << r;
-    }
-    columns += rows[c] ? 1 : 0;
+  for (int32_t r = 0; r < kStrip; ++r) {
+    for (uint32_t word : label[r].w) any |= word;
   }
-  if (columns == 0) return;
+  if (any == 0 && b.label_count == 0) return;  // as most strips are
+  uint32_t roi = 0;                            // a bit for each pixel, as in `inside`
+#pragma unroll
+  for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+    const Label one = label[i % kStrip].get(i / kStrip);
+    const bool noisy_one = b.label_count == 0 ? one != 0 : in_roi(one, b.label_count, b.labels);
+    roi |= noisy_one ? 1u << i : 0;
+  }
+  roi &= inside;
+  if (roi == 0) return;
+  const int32_t columns = __popc((roi | roi >> 1 | roi >> 2 | roi >> 3) & 0x1111u);
   int32_t place = atomicAdd(&noisy.count, columns);
   const uint32_t band = static_cast<uint32_t>(row / kBandRows);
 #pragma unroll
   for (int32_t c = 0; c < kStrip; ++c) {
-    if (rows[c]) {
-      noisy.of[place++] = static_cast<uint16_t>(rows[c] | band << 4 | (column + c) << 7);
-    }
+    const uint32_t rows = roi >> (kStrip * c) & 15;
+    if (rows) noisy.of[place++] = static_cast<uint16_t>(rows | band << 4 | (column + c) << 8);
   }
 }
 
@@ -109,7 +134,7 @@ __device__ inline void fill_labels(const Batch& b, const Tile& t, const Tables& 
     using Label = decltype(tag);
     each_strip(t, 1, [&](int32_t column, int32_t row, int32_t) {
       const uint32_t inside = covered(tables, column, row);
-      Label label[kStrip][kStrip] = {};
+      LabelStrip<Label> label = {};
       if (inside) read_labels(t, tables, column, row, inside, label);
       if (t.masks) write_labels(b, t, column, row, label);
       if (inside && t.p.noise >= 0) note_roi(b, column, row, inside, label, noisy);

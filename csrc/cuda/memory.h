@@ -67,6 +67,15 @@ __device__ void store(char* to, T value, bool aligned) {
   for (size_t k = 0; k < sizeof(T); ++k) static_cast<volatile char*>(to)[k] = bytes[k];
 }
 
+// Calls f with an unsigned integer of a pixel's size.
+template <class F>
+__device__ void with_bits(PixelType type, F&& f) {
+  const int32_t bytes = pixel_bytes(type);
+  if (bytes == 1) return f(uint8_t{});
+  if (bytes == 2) return f(uint16_t{});
+  f(uint32_t{});
+}
+
 // The largest unit of 16, 4, 2 or 1 bytes that all of these are multiples of.
 __device__ inline int32_t common_unit(uint64_t all) {
   return all % 16 == 0 ? 16 : (all % 4 == 0 ? 4 : (all % 2 == 0 ? 2 : 1));

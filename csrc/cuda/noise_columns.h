@@ -61,8 +61,8 @@ __device__ inline void add_noise(const Batch& b, const Tile& t, const NoisyColum
   SASAUG_ROLLED
   for (int32_t i = threadIdx.x; i < noisy.count; i += kTileThreads) {
     const uint32_t which = noisy.of[i], roi = which & 15;
-    const int32_t row = static_cast<int32_t>(which >> 4 & 7) * kBandRows;
-    const int32_t column = static_cast<int32_t>(which >> 7);
+    const int32_t row = static_cast<int32_t>(which >> 4 & 15) * kBandRows;
+    const int32_t column = static_cast<int32_t>(which >> 8);
     const uint32_t block = noise_block((t.y0 + row) / kBandRows, t.x0 + column, b.w);
     float n[kBandRows] = {};
     uint32_t word[kBandRows] = {};

@@ -26,18 +26,11 @@ __device__ T black_of(const Tile& t) {
   return black;
 }
 
-// A strip into the stage, black where it is not `inside`.
+// A strip into the stage.
 template <class T>
-__device__ void put_strip(const Tile& t, int32_t place, uint32_t inside, T (&v)[kStrip][kStrip],
+__device__ void put_strip(const Tile& t, int32_t place, const T (&v)[kStrip][kStrip],
                           Values& values) {
   T* to = reinterpret_cast<T*>(values.bytes) + place;
-  if (inside != kWholeStrip) {
-    const T black = black_of<T>(t);
-#pragma unroll
-    for (int32_t i = 0; i < kStrip * kStrip; ++i) {
-      if ((inside >> i & 1) == 0) v[i / kStrip][i % kStrip] = black;
-    }
-  }
   if (t.stage.x == 1) {
 #pragma unroll
     for (int32_t r = 0; r < kStrip; ++r) {
@@ -54,22 +47,50 @@ __device__ void put_strip(const Tile& t, int32_t place, uint32_t inside, T (&v)[
   }
 }
 
+// The same, black where it is not `inside`.
+template <class T>
+__device__ void put_edge(const Tile& t, int32_t place, uint32_t inside, T (&v)[kStrip][kStrip],
+                         Values& values) {
+  if (inside != kWholeStrip) {
+    const T black = black_of<T>(t);
+#pragma unroll
+    for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+      T& one = v[i / kStrip][i % kStrip];
+      one = is_inside(inside, i % kStrip, i / kStrip) ? one : black;
+    }
+  }
+  put_strip(t, place, v, values);
+}
+
+__device__ inline void put_black(const Batch& b, const Tile& t, int32_t place, Values& values) {
+  with_bits(b.out_type, [&](auto tag) {
+    decltype(tag) v[kStrip][kStrip];
+#pragma unroll
+    for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+      v[i / kStrip][i % kStrip] = black_of<decltype(tag)>(t);
+    }
+    put_strip(t, place, v, values);
+  });
+}
+
 // ---- one strip ---------------------------------------------------------------------------------
 
 // As they are, to the last bit of a NaN.
 template <class Bits>
 __device__ void copy_strip(const Tile& t, const Tables& tables, const char* from, int32_t column,
-                           int32_t row, uint32_t inside, Bits (&v)[kStrip][kStrip]) {
-  if (t.four_values && inside == kWholeStrip) {
+                           int32_t row, int32_t place, uint32_t inside, Values& values) {
+  if (t.four_values && inside == kWholeStrip) {  // not interleaved
     from += tables.y.first[row] + tables.x.first[column];
+    Bits* to = reinterpret_cast<Bits*>(values.bytes) + place;
 #pragma unroll
     for (int32_t r = 0; r < kStrip; ++r) {
-      const auto four = *reinterpret_cast<const Four<Bits>*>(from + r * t.source.image_y);
-#pragma unroll
-      for (int32_t c = 0; c < kStrip; ++c) v[r][c] = four.of[c];
+      *reinterpret_cast<Four<Bits>*>(to) = *reinterpret_cast<const Four<Bits>*>(from);
+      from += t.source.image_y;
+      to += t.stage.y;
     }
     return;
   }
+  Bits v[kStrip][kStrip];
 #pragma unroll
   for (int32_t r = 0; r < kStrip; ++r) {
 #pragma unroll
@@ -78,6 +99,7 @@ __device__ void copy_strip(const Tile& t, const Tables& tables, const char* from
       v[r][c] = load<Bits>(at, t.source_aligned);
     }
   }
+  put_edge(t, place, inside, v, values);
 }
 
 // As method/thumbnail.h says. Integers need no question: a + (a - a) * 0 is a.
@@ -164,16 +186,27 @@ class Filter {
 
 // ---- all of a tile -----------------------------------------------------------------------------
 
+// Calls work(column, row, from, place, inside) for the strips that the thumbnail covers,
+// wholly or in part, and makes the others black.
+template <class F>
+__device__ void each_covered(const Batch& b, const Tile& t, const Tables& tables, Values& values,
+                             F work) {
+  each_strip(t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
+    const uint32_t inside = covered(tables, column, row);
+    const int32_t place = place_of(t, column, row, channel);
+    if (inside == 0) return put_black(b, t, place, values);
+    work(column, row, t.source.image + channel * t.source.image_c, place, inside);
+  });
+}
+
 __device__ inline void stage_copy(const Batch& b, const Tile& t, const Tables& tables,
                                   Values& values) {
-  with_label(pixel_bytes(b.out_type), [&](auto tag) {
-    each_strip(t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
-      const uint32_t inside = covered(tables, column, row);
-      const char* from = t.source.image + channel * t.source.image_c;
-      decltype(tag) v[kStrip][kStrip] = {};
-      if (inside) copy_strip(t, tables, from, column, row, inside, v);
-      put_strip(t, place_of(t, column, row, channel), inside, v, values);
-    });
+  with_bits(b.out_type, [&](auto tag) {
+    each_covered(
+        b, t, tables, values,
+        [&](int32_t column, int32_t row, const char* from, int32_t place, uint32_t inside) {
+          copy_strip<decltype(tag)>(t, tables, from, column, row, place, inside, values);
+        });
   });
 }
 
@@ -181,58 +214,54 @@ __device__ inline void stage_copy(const Batch& b, const Tile& t, const Tables& t
 __device__ inline void stage_bilinear(const Batch& b, const Tile& t, const Tables& tables,
                                       Values& values) {
   const bool rescaled = b.in_type != b.out_type;  // or both ranges are one
-  each_strip(t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
-    const uint32_t inside = covered(tables, column, row);
-    const char* from = t.source.image + channel * t.source.image_c;
-    float x[kStrip][kStrip] = {};
-    if (inside) {
-      with_pixel(b.in_type, [&](auto in) {
-        using In = decltype(in);
-        if (t.pairs) return bilinear_strip<In, true>(tables, from, column, row, x);
-        bilinear_strip<In, false>(tables, from, column, row, x);
-      });
-    }
-    if (rescaled) {
+  each_covered(b, t, tables, values,
+               [&](int32_t column, int32_t row, const char* from, int32_t place, uint32_t inside) {
+                 float x[kStrip][kStrip];
+                 with_pixel(b.in_type, [&](auto in) {
+                   using In = decltype(in);
+                   if (t.pairs) return bilinear_strip<In, true>(tables, from, column, row, x);
+                   bilinear_strip<In, false>(tables, from, column, row, x);
+                 });
+                 if (rescaled) {
 #pragma unroll
-      for (int32_t i = 0; i < kStrip * kStrip; ++i) {
-        float& one = x[i / kStrip][i % kStrip];
-        one = rescale(one, b.in_range, b.out_range);
-      }
-    }
-    with_pixel(b.out_type, [&](auto out) {
-      using Out = decltype(out);
-      Out v[kStrip][kStrip];
+                   for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+                     float& one = x[i / kStrip][i % kStrip];
+                     one = rescale(one, b.in_range, b.out_range);
+                   }
+                 }
+                 with_pixel(b.out_type, [&](auto out) {
+                   using Out = decltype(out);
+                   Out v[kStrip][kStrip];
 #pragma unroll
-      for (int32_t i = 0; i < kStrip * kStrip; ++i) {
-        v[i / kStrip][i % kStrip] = Pixel<Out>::store(x[i / kStrip][i % kStrip]);
-      }
-      put_strip(t, place_of(t, column, row, channel), inside, v, values);
-    });
-  });
+                   for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+                     v[i / kStrip][i % kStrip] = Pixel<Out>::store(x[i / kStrip][i % kStrip]);
+                   }
+                   put_edge(t, place, inside, v, values);
+                 });
+               });
 }
 
 // Everything else, a value at a time.
 __device__ inline void stage_filtered(const Batch& b, const Tile& t, const Tables& tables,
                                       Values& values) {
   const Filter filter(b, t, tables);
-  each_strip(t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
-    const uint32_t inside = covered(tables, column, row);
-    const char* from = t.source.image + channel * t.source.image_c;
-    with_pixel(b.out_type, [&](auto out) {
-      using Out = decltype(out);
-      Out* to = reinterpret_cast<Out*>(values.bytes) + place_of(t, column, row, channel);
-      SASAUG_ROLLED
-      for (int32_t i = 0; i < kStrip * kStrip; ++i) {
-        const int32_t r = i / kStrip, c = i % kStrip;
-        Out one = black_of<Out>(t);
-        if (inside >> i & 1) {
-          const float x = filter.pixel(from, column + c, row + r);
-          one = Pixel<Out>::store(rescale(x, b.in_range, b.out_range));
-        }
-        to[r * t.stage.y + c * t.stage.x] = one;
-      }
-    });
-  });
+  each_covered(b, t, tables, values,
+               [&](int32_t column, int32_t row, const char* from, int32_t place, uint32_t inside) {
+                 with_pixel(b.out_type, [&](auto out) {
+                   using Out = decltype(out);
+                   Out* to = reinterpret_cast<Out*>(values.bytes) + place;
+                   SASAUG_ROLLED
+                   for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+                     const int32_t r = i / kStrip, c = i % kStrip;
+                     Out one = black_of<Out>(t);
+                     if (is_inside(inside, c, r)) {
+                       const float x = filter.pixel(from, column + c, row + r);
+                       one = Pixel<Out>::store(rescale(x, b.in_range, b.out_range));
+                     }
+                     to[r * t.stage.y + c * t.stage.x] = one;
+                   }
+                 });
+               });
 }
 
 __device__ inline void stage_thumbnail(const Batch& b, const Tile& t, const Tables& tables,

@@ -77,20 +77,24 @@ __device__ inline uint32_t bits_within(int32_t at, int32_t low, int32_t high) {
   return ones(high - at) & ~ones(low - at);
 }
 
-// A bit for each pixel of a strip that the thumbnail covers, row by row.
+// A bit for each pixel of a strip that the thumbnail covers, column by column.
 __device__ inline uint32_t covered(const Tables& tables, int32_t column, int32_t row) {
   return tables.across[column / kStrip] * tables.down[row / kStrip];
+}
+
+__device__ inline bool is_inside(uint32_t covered, int32_t c, int32_t r) {
+  return (covered >> (kStrip * c + r) & 1) != 0;
 }
 
 __device__ inline void fill_covered(const Tile& t, Tables& tables) {
   const int32_t k = static_cast<int32_t>(threadIdx.x);
   if (k < kRowValues / kStrip) {
-    tables.across[k] = bits_within(k * kStrip, t.left, t.right);
-  } else if (k < (kRowValues + kTileRows) / kStrip) {
-    const uint32_t rows = bits_within((k - kRowValues / kStrip) * kStrip, t.top, t.bottom);
+    const uint32_t columns = bits_within(k * kStrip, t.left, t.right);
     // from a bit to every fourth one
-    tables.down[k - kRowValues / kStrip] =
-        (rows & 1) | (rows & 2) << 3 | (rows & 4) << 6 | (rows & 8) << 9;
+    tables.across[k] = (columns & 1) | (columns & 2) << 3 | (columns & 4) << 6 | (columns & 8) << 9;
+  } else if (k < (kRowValues + kTileRows) / kStrip) {
+    const int32_t band = k - kRowValues / kStrip;
+    tables.down[band] = bits_within(band * kStrip, t.top, t.bottom);
   }
 }
 

@@ -7,14 +7,15 @@
 
 namespace sasaug {
 
-constexpr int32_t kTileThreads = 128;
-constexpr int32_t kTileRows = 32;
+constexpr int32_t kTileThreads = 256;
+constexpr int32_t kPlainThreads = kTileThreads / 2;  // for the image of a plain tile, or its labels
+constexpr int32_t kTileRows = 64;
 constexpr int32_t kRowValues = 128;  // of a tile's row, all channels together
 
 // A thread's share of a tile: strips of 4 x 4 pixels. Four rows share their random words
 // (kBandRows), and four neighbours make one access.
 constexpr int32_t kStrip = 4;
-constexpr uint32_t kWholeStrip = 0xFFFF;  // a bit for each of its pixels, row by row
+constexpr uint32_t kWholeStrip = 0xFFFF;  // a bit for each of its pixels, column by column
 
 inline namespace SASAUG_VARIANT {
 
@@ -39,6 +40,7 @@ struct Rows {
   int64_t y, plane;
   int32_t unit, units, rows, planes;
   int32_t lanes;  // log2: a power of two of threads share a row, so that short rows keep them busy
+  int32_t step;   // from a thread's row to its next
 };
 
 // A tile: some columns and rows of a frame's canvas, or what is left of them at its edges. Kept
@@ -84,11 +86,11 @@ __device__ inline uint32_t repeated_black(const Batch& b) {
 }
 
 __device__ inline Rows make_rows(char* to, int64_t y, int64_t plane, int32_t planes, int32_t bytes,
-                                 int32_t rows, uint64_t alignment) {
+                                 int32_t rows, int32_t threads, uint64_t alignment) {
   const int32_t unit = common_unit(alignment | static_cast<uint64_t>(bytes));
   const int32_t units = bytes / unit;
-  const int32_t lanes = units > kTileThreads / 2 ? 31 - __clz(kTileThreads) : 32 - __clz(units - 1);
-  return {to, y, plane, unit, units, rows, planes, lanes};
+  const int32_t lanes = units > threads / 2 ? 31 - __clz(threads) : 32 - __clz(units - 1);
+  return {to, y, plane, unit, units, rows, planes, lanes, threads >> lanes};
 }
 
 // What decides how memory is accessed.
@@ -129,8 +131,9 @@ __device__ inline void find_accesses(const Batch& b, Tile& t, bool same_size) {
       bits_of(t.images) | bits_of(b.image_y) | (together ? 0 : bits_of(b.image_c));
   t.image_rows = make_rows(t.images, b.image_y, b.image_c, together ? 1 : b.c,
                            t.columns * t.stage.x * static_cast<int32_t>(out), t.rows,
+                           t.plain ? kPlainThreads : kTileThreads,
                            image_to | (t.plain && copy ? image_bits : 0));
-  t.mask_rows = make_rows(t.masks, b.mask_y, 0, 1, t.columns * b.mask_bytes, t.rows,
+  t.mask_rows = make_rows(t.masks, b.mask_y, 0, 1, t.columns * b.mask_bytes, t.rows, kPlainThreads,
                           out_bits | (copy ? mask_bits : 0));
 }
 
@@ -173,10 +176,12 @@ __device__ inline Tile make_tile(const Batch& b, TilePlace at, const Source& sou
 // Calls work(column, row, k) for the thread's strips, `times` in all for each: k = 0, 1 ...
 template <class F>
 __device__ void each_strip(const Tile& t, int32_t times, F work) {
-  const int32_t across = t.across, all = 3 + across;  // of 8 bands
+  constexpr int32_t kDown = 4;  // log2 of the strips in a column
+  static_assert(kStrip << kDown == kTileRows, "whole strips");
+  const int32_t across = t.across, all = kDown + across;
   SASAUG_ROLLED
   for (int32_t i = threadIdx.x; i < times << all; i += kTileThreads) {
-    const int32_t column = (i & ((1 << across) - 1)) * kStrip, row = (i >> across & 7) * kStrip;
+    const int32_t column = (i & ((1 << across) - 1)) * kStrip, row = (i >> across & 15) * kStrip;
     if (column < t.columns && row < t.rows) work(column, row, i >> all);
   }
 }
