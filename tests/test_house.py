@@ -134,7 +134,7 @@ IMPORTERS = {
     "adapters/jax.py": {"jax"},
     "adapters/kornia.py": {"kornia", "torch"},
     "adapters/monai.py": {"monai", "torch"},
-    "adapters/nnunet.py": {"batchgeneratorsv2", "nnunetv2"},
+    "adapters/nnunet.py": {"batchgeneratorsv2", "nnunetv2", "torch"},
     "adapters/torchvision.py": {"torchvision", "torch"},
 }
 
