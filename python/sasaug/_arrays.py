@@ -74,8 +74,8 @@ def mask_batch(
     if batch.c != 1:
         shape = tuple(batch.arrays[0].shape)
         raise ValueError(
-            f"masks must have one channel where they have a channel axis, got {shape}; of one-hot "
-            "masks give the label map"
+            f"masks must have one channel where they have a channel axis, got {shape}; pass "
+            "the label map of one-hot masks"
         )
     return batch
 

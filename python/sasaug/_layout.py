@@ -66,7 +66,7 @@ def _for_channels(shape: tuple[int, ...], name: str, lead: int, channels: str) -
     """The setting that would be right where the other order of axes has the channels."""
     other, c = ("last", shape[-1]) if channels == "first" else ("first", shape[lead])
     if name == "masks" and c != 1:
-        return "; of one-hot masks give the label map"
+        return "; pass the label map of one-hot masks"
     if not 1 <= c <= _core.MAX_CHANNELS:
         return ""
     return f'; if the channels are {other} pass channels="{other}"'

@@ -50,7 +50,7 @@ def test_signatures_list_the_settings(adapter):
         for setting in settings - taken:
             message = rf"settings must be of \[.*\], got '{setting}'"
             if setting == "frames":  # kornia's containers ask the class
-                message = r"frames must be said by the class, \w+3D for volumes and videos, \w+ for"
+                message = r"frames must be left to the class, \w+3D for volumes and videos, \w+ for"
             with pytest.raises(TypeError, match=message):
                 made(**given, **{setting: None})
 

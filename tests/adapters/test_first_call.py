@@ -59,7 +59,7 @@ def test_jax_takes_numpy_arrays():
     x_, y_ = sasaug.sas(images, masks, seed=7, **SETTINGS)
     assert np.array_equal(x, x_) and np.array_equal(y, y_)
     one_hot = np.stack([masks == k for k in range(3)], 1)
-    with pytest.raises(ValueError, match=r"; of one-hot masks give the label map$"):
+    with pytest.raises(ValueError, match=r"; pass the label map of one-hot masks$"):
         SAS()(images, one_hot, 7)
 
 
@@ -71,7 +71,7 @@ def test_one_hot_masks_are_told_to_be_label_maps(channels):
         with pytest.raises(ValueError) as error:
             sasaug.sas(image, one_hot[None], channels=given, seed=1)
         text = str(error.value)
-        assert text.endswith("; of one-hot masks give the label map"), text
+        assert text.endswith("; pass the label map of one-hot masks"), text
 
 
 @pytest.mark.parametrize("key", ["seg", "mask", "labels"])

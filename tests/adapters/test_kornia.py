@@ -228,7 +228,7 @@ def test_ranks_of_masks():
         (
             lambda x, y: RandomThumbnail(frames=True),
             TypeError,
-            "frames must be said by the class, RandomThumbnail3D for volumes and videos, "
+            "frames must be left to the class, RandomThumbnail3D for volumes and videos, "
             "RandomThumbnail for images; got frames=True",
         ),
         (

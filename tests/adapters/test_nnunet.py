@@ -104,9 +104,12 @@ def test_in_a_cascade_what_was_predicted_follows_and_is_not_roi():
     [
         (
             {"frames": False}, {"patch_size": (8, 64, 64)},
-            "Changed.sas must have no frames: the configuration, 2-D or 3-D, tells; got False",
+            "Changed.sas must not hold frames: the configuration is 2-D or 3-D; got False",
         ),
-        ({"canvas": 256}, {}, "Changed.sas must have no canvas: the canvas is the patch; got 256"),
+        (
+            {"canvas": 256}, {},
+            "Changed.sas must not hold a canvas: the canvas is the patch; got 256",
+        ),
         ({"p": 2}, {}, r"p must be in \[0, 1\], got 2"),
     ],
 )  # fmt: skip

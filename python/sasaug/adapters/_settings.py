@@ -39,7 +39,7 @@ def step_settings(
     """Return the settings of whole SAS ("sas") or of one step ("thumbnail", "noise") alone.
 
     ``probability`` is the host's name for the setting ``p``, for messages. ``fixed`` are settings
-    that the class itself says, and does not take.
+    that the class sets itself and does not take.
     """
     allowed = _allowed(step, fixed)
     for name in given:

@@ -95,7 +95,7 @@ class RandomSAS(RandomTransplantation):
         if "frames" in settings:
             name = type(self).__name__.removesuffix("3D")
             raise TypeError(
-                f"frames must be said by the class, {name}3D for volumes and videos, {name} for "
+                f"frames must be left to the class, {name}3D for volumes and videos, {name} for "
                 f"images; got frames={settings['frames']!r}"
             )
         given = settings if p is None else {**settings, "p": p}

@@ -67,7 +67,7 @@ class RandSAS(RandomizableTransform, InvertibleTransform):
     spatial_dim : {0, 1, 2}, optional
         With ``frames=True``: which spatial axis the slices of a volume, or the frames of a clip,
         lie along. 2: [c h w d], as ``LoadImaged`` gives NIfTI and DICOM volumes; 0: [c d h w].
-        There is no default, since no array tells.
+        There is no default, because the array does not tell.
     settings
         Those of :class:`sasaug.SAS`: ``canvas``, ``thumbnail``, ``noise``, ``labels``, ...; with
         ``frames=True`` all slices of a volume get one thumbnail, in-plane.

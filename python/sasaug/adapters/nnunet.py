@@ -81,12 +81,12 @@ class nnUNetTrainerSAS(nnUNetTrainer):
         """Return nnU-Net's pipeline with SAS right behind its spatial transform."""
         if "frames" in cls.sas:
             raise ValueError(
-                f"{cls.__name__}.sas must have no frames: the configuration, 2-D or 3-D, tells; "
+                f"{cls.__name__}.sas must not hold frames: the configuration is 2-D or 3-D; "
                 f"got {cls.sas['frames']}"
             )
         if cls.sas.get("canvas") is not None:
             raise ValueError(
-                f"{cls.__name__}.sas must have no canvas: the canvas is the patch; "
+                f"{cls.__name__}.sas must not hold a canvas: the canvas is the patch; "
                 f"got {cls.sas['canvas']}"
             )
         given = {

@@ -291,7 +291,7 @@ def _reason(found: Found, images: Path, of_images: Listing, image_pattern: str |
 
 
 def _near(image: _Image, of_masks: Listing) -> str:
-    """Name files that may be the image's masks: their names hold its key, in any letters."""
+    """Name files that may be the image's masks: their names hold its key, in any case."""
     key = _normal(image.key).casefold()
     names = [path for path in of_masks.paths if path != image.path]
     near = [path for path in names if key in _normal(path).casefold()][:NEAR]
