@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_rgb
-from test_evaluate import MASKS, SIDE, Painter
-from test_tables import made_up
 from threadpoolctl import threadpool_limits
 
 from litemedsam import features, figures
+from litemedsam.figures.masks import PREDICTION, TRUTH, _window
 from litemedsam.tables import bootstrap_mean, check_same_cases, scores
+from test_evaluate import MASKS, SIDE, Painter
+from test_tables import made_up
 
 RUNS = {"SAS": made_up(1, gain=0.1), "without SAS": made_up(2)}
 QUICK = {"resamples": 50}
@@ -172,7 +173,7 @@ def test_overlays_mark_outlines_clicks_and_dice():
     ],
 )
 def test_overlays_enlarge_the_surroundings_of_the_structure(box, window):
-    assert figures._window(box, margin=0.5, size=256) == window
+    assert _window(box, margin=0.5, size=256) == window
 
 
 def test_overlays_of_a_box_and_of_an_empty_prediction():
@@ -247,7 +248,7 @@ def test_colours_are_told_apart_in_grey():
         return 0.299 * red + 0.587 * green + 0.114 * blue
 
     assert len(set(figures.COLOURS)) == len(figures.COLOURS) <= len(figures.MARKERS)
-    assert abs(luminance(figures.TRUTH) - luminance(figures.PREDICTION)) > 0.2
+    assert abs(luminance(TRUTH) - luminance(PREDICTION)) > 0.2
 
 
 def test_encoder_features_are_the_mean_embedding(monkeypatch):

@@ -1,0 +1,146 @@
+"""A study's effects, tables and page follow from its scores."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from litemedsam.study import effects, page, tables
+from litemedsam.study.plan import Plan, read_plan
+from litemedsam.study.run import CaseScore
+from litemedsam.study.tables import Entry
+from tiny_study import TINY, write_plan
+
+STUDY = Path(__file__).resolve().parents[3] / "docs" / "study"
+
+
+# ---- effects -------------------------------------------------------------------------------
+
+
+def entry(plan: Plan, arm: str, seed: int, scores: dict[str, tuple], start: str = "s") -> Entry:
+    run = replace(plan.runs()[0], arm=arm, seed=seed)
+    found = [CaseScore("test", case, True, dice) for case, dice in scores.items()]
+    return Entry.of(run, start, "m", 1.0, found)
+
+
+@pytest.fixture()
+def plan(tmp_path) -> Plan:
+    return read_plan(write_plan(tmp_path, TINY.replace("seeds = [0]", "seeds = [0, 1, 2, 3]")))
+
+
+def test_an_effect_is_the_mean_over_clicks_cases_and_seeds(plan):
+    entries = []
+    for seed in (0, 1):
+        entries += [
+            entry(plan, "none", seed, {"a": (0.1, 0.3), "b": (0.5, 0.7)}),
+            entry(plan, "sas", seed, {"b": (0.6, 0.8 + 0.2 * seed), "a": (0.2, 0.4)}),
+        ]
+    mean, first = effects.effects(plan, entries)
+    assert (mean.size, mean.measure, mean.cases, mean.seeds) == ("small", "mean", 2, (0, 1))
+    assert mean.reference == pytest.approx(0.4) and mean.value == pytest.approx(0.525)
+    assert mean.by_seed == pytest.approx((0.1, 0.15)) and mean.difference == pytest.approx(0.125)
+    assert mean.low <= mean.difference <= mean.high
+    assert first.measure == "first" and first.difference == pytest.approx(0.1)
+    assert first.low == pytest.approx(0.1) == first.high
+
+
+def test_runs_from_other_weights_are_no_pair(plan):
+    scores = {"a": (0.1, 0.3)}
+    entries = [entry(plan, "none", 0, scores), entry(plan, "sas", 0, scores, start="other")]
+    assert effects.effects(plan, entries) == []
+    entries.append(entry(plan, "none", 0, scores, start="other"))
+    assert len(effects.effects(plan, entries)) == 2
+
+
+def test_one_seed_has_no_interval(plan):
+    scores = {"a": (0.1, 0.3), "b": (0.2, 0.2)}
+    entries = [entry(plan, "none", 0, scores), entry(plan, "sas", 0, scores)]
+    effect = effects.effects(plan, entries)[0]
+    assert effect.low is None and effect.high is None
+    assert "(one seed)" in page.effect_table([effect])
+
+
+def means(found: list) -> list:
+    return [e for e in found if e.measure == "mean"]
+
+
+def test_the_page_sums_up_the_primary_outcome(plan):
+    entries = []
+    for seed in (0, 1):
+        entries += [
+            entry(plan, "none", seed, {"a": (0.1,), "b": (0.5,)}),
+            entry(plan, "sas", seed, {"a": (0.2,), "b": (0.6,)}),
+        ]
+    assert page.summary(plan, means(effects.effects(plan, entries))) == (
+        "- **Small structures:** `sas` minus `none` lies between +0.100 and +0.100. "
+        "Cells: 1; seeds in each: 2; the whole interval is above 0 in 1, below 0 in 0."
+    )
+    worse = [entry(plan, "none", 0, {"a": (0.3,)}), entry(plan, "sas", 0, {"a": (0.1,)})]
+    assert page.summary(plan, means(effects.effects(plan, worse))) == (
+        "- **Small structures:** `sas` minus `none` lies between -0.200 and -0.200. "
+        "Cells: 1; seeds in each: 1; the whole interval is above 0 in 0, below 0 in 0."
+    )
+
+
+def test_results_of_other_cases_are_refused(plan):
+    entries = []
+    for seed, case in ((0, "a"), (1, "b")):
+        entries += [entry(plan, arm, seed, {case: (0.1, 0.3)}) for arm in ("none", "sas")]
+    with pytest.raises(ValueError, match=r"must have the cases of .*_sas_0 in test$"):
+        effects.effects(plan, entries)
+
+
+def test_the_interval_counts_seeds_and_cases():
+    draw = np.random.default_rng(1)
+    by_seed, by_case = draw.normal(0, 1, (8, 1)), draw.normal(0, 1, (1, 50))
+    for differences, variance in (
+        (np.repeat(by_seed, 50, 1), by_seed.var() / 8),
+        (np.repeat(by_case, 8, 0), by_case.var() / 50),
+        (by_seed + by_case, by_seed.var() / 8 + by_case.var() / 50),
+    ):
+        low, high = effects.interval([differences])
+        assert (high - low) == pytest.approx(2 * 1.96 * variance**0.5, rel=0.06)
+    two_sets = effects.interval([by_seed + by_case, by_seed - by_case])
+    expected = by_seed.var() / 8 + by_case.var() / 50 / 2
+    assert two_sets[1] - two_sets[0] == pytest.approx(2 * 1.96 * expected**0.5, rel=0.06)
+
+
+# ---- tables and page -----------------------------------------------------------------------
+
+
+def test_tables_give_back_what_was_written(plan, tmp_path):
+    entries = [entry(plan, arm, 0, {"a": (0.1234, 0.3)}) for arm in ("none", "sas")]
+    tables.write_entries(tmp_path, entries)
+    assert tables.read_entries(tmp_path) == entries
+    assert entries[0].scores[0].dice == (0.123, 0.3)
+
+
+def test_the_page_keeps_its_words_and_says_what_is_not_run(whole_study, tmp_path):
+    text = (whole_study / "README.md").read_text()
+    assert text.startswith(f"# A page\n\n{page.BEGIN}\n") and text.endswith("\n\nThe end.\n")
+    assert "old" not in text and "| axis | 4 | 4 | 1 |" in text
+    assert (whole_study / "effects.png").stat().st_size > 1000
+    plan = read_plan(write_plan(tmp_path))
+    page.write_page(plan, [], tmp_path / "README.md")
+    assert "| axis | 4 | 0 | not run yet |" in (tmp_path / "README.md").read_text()
+    (tmp_path / "README.md").write_text("no marks")
+    with pytest.raises(ValueError, match=r"README.md must hold '<!-- made from the scores"):
+        page.write_page(plan, [], tmp_path / "README.md")
+
+
+def test_the_committed_page_follows_from_the_committed_scores(tmp_path):
+    plan = read_plan(STUDY / "plan.toml")
+    text = (STUDY / "README.md").read_text()
+    made = text.split(page.BEGIN)[1].split(page.END)[0]
+    assert made.strip() == page.markdown(plan, tables.read_entries(STUDY)).strip()
+
+
+def test_every_committed_score_belongs_to_the_plan():
+    planned = {run.name for run in read_plan(STUDY / "plan.toml").runs()}
+    entries = tables.read_entries(STUDY)
+    assert {entry.run for entry in entries} <= planned
+    size = sum((STUDY / name).stat().st_size for name in (tables.RUNS, tables.SCORES))
+    assert size < 1_000_000
