@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ..plan import Plan
 from ..settings import SAS as Settings
+from ._origin import Origin
 from ._sample import Recipe, Sample
 from ._settings import changed, shows_settings, step_settings
-from ._watch import Origin
 
 __all__ = ["SAS", "MaskedNoise", "Thumbnail"]
 
