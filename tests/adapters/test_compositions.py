@@ -150,3 +150,19 @@ def test_monais_compositions_invert(composition):
         back = pipeline.inverse(out)
         assert np.array_equal(np.asarray(back["label"])[0], LARGE)
     assert sizes == {(96, 96)} | ({(48, 48)} if composition != "RandomOrder" else set())
+
+
+def test_monais_lazy_operations_are_applied_before():
+    samples.host("monai")
+    from monai.transforms import Compose, EnsureTyped, Flipd, Zoomd
+
+    from sasaug.adapters.monai import RandSASd
+
+    keys, sample = ["image", "label"], {"image": IMAGE[None] / 255, "label": LARGE[None]}
+    steps = [EnsureTyped(keys, dtype=torch.float32), Zoomd(keys, 1.25), Flipd(keys, 0)]
+    sas = RandSASd(keys, "label", prob=1.0, **SETTINGS)
+    whole = Compose([*steps, sas], lazy=True).set_random_state(1)(sample)
+    parts = Compose([sas]).set_random_state(1)(Compose(steps, lazy=True)(sample))
+    for key in keys:
+        assert not whole[key].pending_operations and whole[key].shape == (1, 40, 40)
+        assert torch.equal(whole[key].as_tensor(), parts[key].as_tensor())
