@@ -160,6 +160,15 @@ def test_clips_from_two_workers(start):
         x_, y_ = sasaug.sas(image[None], mask[None], seed=9, ids=[id], **how)
         assert same_bytes(x, x_[0]) and same_bytes(y, y_[0])
 
+    @jax.jit
+    def loss(weight, images, masks, ids):
+        x, y = augment(images, masks, 9, ids)
+        return jnp.mean((weight * x / 255 - y) ** 2)
+
+    images, masks, ids = (jnp.stack([clips[id][k] for id in (3, 7)]) for k in range(3))
+    before, slope = jax.value_and_grad(loss)(0.0, images, masks, ids)  # a training step
+    assert slope < 0 and loss(-0.1 * slope, images, masks, ids) < before
+
 
 @pytest.mark.parametrize("key", [None, 0.5, np.zeros(3, np.uint32), np.zeros(2, np.int32)])
 def test_what_is_no_key_is_refused(key):
