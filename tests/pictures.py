@@ -23,6 +23,18 @@ def write(path, array, *parameters):
     path.write_bytes(cv2.imencode(path.suffix, array, list(parameters))[1])
 
 
+def write_clip(path, frames):
+    """Write frames [t h w] or [t h w 3] as the pages of a TIFF file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pages = [np.ascontiguousarray(f[..., ::-1]) if f.ndim == 3 else f for f in frames]
+    path.write_bytes(cv2.imencodemulti(".tif", pages)[1])
+
+
+def load_clip(path):
+    pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)[1]
+    return np.stack([page if page.ndim == 2 else page[..., ::-1] for page in pages])
+
+
 def load(path):
     picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
     return picture if picture.ndim == 2 else picture[..., ::-1]

@@ -104,9 +104,11 @@ def _settings(tmp_path):
 
 
 def test_thumbnail_of_at_most_one_is_a_fraction(data, tmp_path):
-    assert run(*data, "--thumbnail", 0.5, 1, "--noise", "none", "--copies", 1).exit_code == 0
-    expected = sasaug.SAS(thumbnail=(0.5, 1.0), noise={})
-    assert sasaug.SAS.from_json(_settings(tmp_path)) == expected
+    for pair, expected in ((0.5, 1), (0.5, 1.0)), ((1, 1), (1.0, 1.0)):
+        options = ["--thumbnail", *pair, "--noise", "none", "--copies", 1, "--force"]
+        assert run(*data, *options).exit_code == 0
+        settings = json.loads(_settings(tmp_path))
+        assert repr(settings["thumbnail"]) == repr(list(expected))  # 1 is not 1.0 here
 
 
 def test_skipped_files_are_named_counted_and_change_the_status(data, tmp_path):

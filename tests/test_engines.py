@@ -17,7 +17,7 @@ pytest.importorskip("typer", reason="needs the extra `cli`")
 
 from importlib.util import find_spec
 
-from pictures import disc, picture, tree, write
+from pictures import disc, load_clip, picture, tree, write, write_clip
 from processes import LIMIT, descendants, end, finished, missing, start
 from sasaug import SAS
 from sasaug.folder import Job, engines, expand
@@ -90,6 +90,25 @@ def test_killed_ray_run_is_resumed_to_the_same_tree(data, tmp_path):
     start(*command(root, out, "--shard", "1/3")).wait(LIMIT)
     assert start(*on_ray(root, out)).wait(LIMIT) == 1
     assert tree(out) == whole
+
+
+@needs_ray
+def test_ray_makes_the_same_tree_of_clips(tmp_path):
+    """Every third file is an image, a clip of one frame."""
+    for index in range(6):
+        mask = disc((60, 50), 12, 255, (30, 20 + index))
+        if index % 3:
+            write_clip(tmp_path / f"images/x{index}.tif", picture(index, (4, 60, 50)))
+            write_clip(tmp_path / f"masks/x{index}.tif", [mask] * 4)
+        else:
+            write(tmp_path / f"images/x{index}.tif", picture(index, (60, 50)))
+            write(tmp_path / f"masks/x{index}.tif", mask)
+    whole, out = tmp_path / "whole", tmp_path / "out"
+    assert start(*command(tmp_path, whole, "--frames")).wait(LIMIT) == 0
+    assert start(*on_ray(tmp_path, out, "--frames")).wait(LIMIT) == 0
+    assert tree(out) == tree(whole)
+    assert load_clip(out / "images/x1_007.tif").shape == (4, 60, 50)
+    assert load_clip(out / "images/x3_007.tif").shape == (1, 60, 50)
 
 
 def test_full_disk_of_a_worker_comes_back_by_name_and_a_bug_as_it_is():

@@ -20,25 +20,13 @@ import cv2
 from PIL import Image
 from typer.testing import CliRunner
 
-from pictures import disc, load, picture, tree, write
+from pictures import disc, load, load_clip, picture, tree, write, write_clip
 from sasaug.cli import app
 from sasaug.folder import Job, expand
 
 FRAMES = 5
 CLIPS = sasaug.SAS(p=1.0, apply_to="all", frames=True)
 MULTI_PAGE = "must hold one image, got 5 pages; a clip needs --frames"
-
-
-def write_clip(path, frames):
-    """Write frames [t h w] or [t h w 3] as the pages of a TIFF file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    pages = [np.ascontiguousarray(f[..., ::-1]) if f.ndim == 3 else f for f in frames]
-    path.write_bytes(cv2.imencodemulti(".tif", pages)[1])
-
-
-def load_clip(path):
-    pages = cv2.imdecodemulti(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)[1]
-    return np.stack([page if page.ndim == 2 else page[..., ::-1] for page in pages])
 
 
 def moving(shape=(40, 48)):

@@ -131,6 +131,14 @@ class TestWordsThatHelp:
         with pytest.raises(TypeError, match=r"labels are integers: \.long\(\)"):
             sasaug.sas(torch.zeros(8, 8), torch.zeros(8, 8))
 
+    @pytest.mark.parametrize(("ones", "side"), [((1, 1), 1), ((1.0, 1.0), 8)])
+    def test_thumbnail_of_ones(self, ones, side):
+        said = "(1.0, 1.0) is the largest thumbnail, and (1, 1) one pixel. None: no resizing."
+        assert said in " ".join(sasaug.SAS.__doc__.split())
+        ones = {"thumbnail": ones, "noise": None, "p": 1.0}
+        x, y = sasaug.sas(np.full((8, 8), 9, np.uint8), np.ones((8, 8), np.uint8), seed=1, **ones)
+        assert np.count_nonzero(x) == np.count_nonzero(y) == side**2
+
     def test_pil(self):
         pil = pytest.importorskip("PIL.Image").new("L", (8, 8))
         for images in (pil, [pil]):

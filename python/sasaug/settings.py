@@ -33,6 +33,7 @@ from ._frontends import untraced
 from ._records import Inputs, Settings
 from ._threads import resolve_threads
 from ._types import Images, Masks
+from ._watch import Watch
 from .noise import NUMBERS, resolve
 from .plan import Plan, empty_samples
 
@@ -143,6 +144,7 @@ class SAS:
             set_(self, "check_values", checked_flag("check_values", self.check_values))
         checked_channels(self.channels)
         set_(self, "_record", self._as_record())
+        set_(self, "_watch", None if self.labels is None else Watch(whole=False))
 
     def _as_record(self) -> bytes:
         """The settings that plans are drawn by, as C++ reads them."""
@@ -299,6 +301,11 @@ class SAS:
         ValueError, TypeError
             Before anything is written; the message names the argument, the rule and the value.
 
+        Warns
+        -----
+        UserWarning
+            On the CPU, once: if the first 8 masks or more hold labels, but none of ``labels``.
+
         Examples
         --------
         >>> import numpy, sasaug
@@ -311,10 +318,24 @@ class SAS:
         threads = resolve_threads(num_threads)
         x, y = batch_pair(images, masks, self.channels, out, self.frames)
         plan, inputs = self._drawing(y, seed, ids, windows)
-        return run(
+        made = run(
             plan, x, y, out_pair(out), dtype, self.channels, threads, inputs,
             check_values=self.check_values,
         )  # fmt: skip
+        if self.labels is not None:
+            self._look(y)
+        return made
+
+    def _look(self, masks: ArrayBatch) -> None:
+        """Warn once if the first masks hold labels, but none of those that are the ROI.
+
+        On a GPU it would wait for the device.
+        """
+        watch: Watch = self._watch  # type: ignore[attr-defined]  # set by __post_init__
+        if masks.device is None and watch.open:
+            for array in masks.arrays:
+                count = 1 if masks.ragged else masks.n
+                watch.look(masks.frontend.to_numpy(array), count, self.labels)
 
     def _drawing(
         self,

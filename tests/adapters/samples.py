@@ -37,6 +37,22 @@ def clip(number: int = 0, channels: int = 1, frames: int = 5) -> tuple[Any, Any]
     return rng.integers(0, 256, (channels, frames, *mask.shape), np.uint8), masks
 
 
+class BrightClips:
+    """Clips [t h w] of one size, with masks and ids, indexed by ids, epoch * SIZE + index.
+
+    The objects are brighter than all around them, so that a frame shows where its mask must be. It
+    is here, in a module without hosts, so that spawned workers import none.
+    """
+
+    def __len__(self) -> int:
+        return SIZE
+
+    def __getitem__(self, id: int) -> tuple[Any, Any, int]:
+        _, masks = clip()
+        noise = np.random.default_rng(id % SIZE).integers(40, 60, masks.shape, np.uint8)
+        return noise + np.uint8(150) * (masks > 0), masks, id
+
+
 def expected(image: Any, mask: Any, seed: int, id: int = 0, **settings: Any) -> tuple[Any, Any]:
     """What sasaug makes of an image [c h w] and its mask [h w], both of numpy.
 

@@ -11,7 +11,7 @@ import pytest
 import samples
 from cases import disc
 from samples import SETTINGS, expected, picture
-from sasaug.adapters import _watch
+from sasaug import _watch
 
 torch = pytest.importorskip("torch")
 

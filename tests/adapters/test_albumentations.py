@@ -224,13 +224,6 @@ def test_probability():
     assert np.count_nonzero(out["image"]) <= 81
 
 
-def test_some_of_chooses_evenly_and_leaves_the_probability():
-    data = sample()
-    pipeline = A.Compose([A.SomeOf([SAS(p=0.5), A.NoOp()], n=2, replace=False)], seed=3)
-    share = np.mean([(pipeline(**data)["image"] != data["image"]).any() for _ in range(400)])
-    assert 0.42 < share < 0.58
-
-
 def test_threads_share_a_transform():
     """Each thread's plan meets its own image and mask."""
     step = SAS(**SETTINGS, sample_seed=7)

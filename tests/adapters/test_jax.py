@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ jax = samples.host("jax")
 import jax.numpy as jnp  # noqa: E402
 
 from sasaug.adapters.jax import SAS  # noqa: E402
+from sasaug.adapters.loader import SampleIds  # noqa: E402
 
 TYPES = ["uint8", "uint16", "float16", "bfloat16", "float32"]
 
@@ -125,6 +127,47 @@ def test_inside_a_training_step():
         expected.append(np.mean((value * x - y) ** 2))
         value -= 0.1 * np.mean(2 * (value * x - y) * x)
     assert np.allclose(losses, expected, rtol=1e-4) and np.isclose(weight, value, rtol=1e-4)
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_clips_from_two_workers(start):
+    """Two epochs of a loader, as the page has it; the workers do not touch JAX."""
+    torch = pytest.importorskip("torch")
+    clips = samples.BrightClips()
+    how = {"canvas": 48, "p": 1.0, "noise": {"gaussian": (0.05, 0.05)}, "frames": True}
+    augment = jax.jit(SAS(**how))
+
+    def epochs(**workers):
+        options = {"batch_size": 2, "sampler": SampleIds(len(clips)), **workers}
+        with warnings.catch_warnings():  # torch's own advice about the machine's cores
+            warnings.filterwarnings("ignore", message=".*worker processes")
+            loader = torch.utils.data.DataLoader(clips, **options)
+            batches = [batch for _ in range(2) for batch in loader]
+        made = []
+        for x, y, ids in batches:
+            x, y = augment(jnp.asarray(x), jnp.asarray(y), 9, jnp.asarray(ids))
+            made += zip(ids.tolist(), np.asarray(x), np.asarray(y), strict=True)
+        return made
+
+    alone = epochs()
+    workers = epochs(num_workers=2, multiprocessing_context=start, persistent_workers=True)
+    assert [id for id, _, _ in workers] == [id for id, _, _ in alone]
+    assert len({x.tobytes() for _, x, _ in workers}) == len(workers) == 2 * len(clips)
+    for (id, x, y), (_, x_, y_) in zip(workers, alone, strict=True):
+        assert same_bytes(x, x_) and same_bytes(y, y_)
+        assert ((x > 120) == (y > 0)).mean() > 0.97 and (y > 0).mean() > 0.01, id
+        image, mask, _ = clips[id]
+        x_, y_ = sasaug.sas(image[None], mask[None], seed=9, ids=[id], **how)
+        assert same_bytes(x, x_[0]) and same_bytes(y, y_[0])
+
+    @jax.jit
+    def loss(weight, images, masks, ids):
+        x, y = augment(images, masks, 9, ids)
+        return jnp.mean((weight * x / 255 - y) ** 2)
+
+    images, masks, ids = (jnp.stack([clips[id][k] for id in (3, 7)]) for k in range(3))
+    before, slope = jax.value_and_grad(loss)(0.0, images, masks, ids)  # a training step
+    assert slope < 0 and loss(-0.1 * slope, images, masks, ids) < before
 
 
 @pytest.mark.parametrize("key", [None, 0.5, np.zeros(3, np.uint32), np.zeros(2, np.int32)])

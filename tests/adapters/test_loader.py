@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import pickle
 import warnings
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 import samples
 from samples import SETTINGS, picture
-from sasaug.adapters._watch import Origin
+from sasaug.adapters._origin import Origin
 from sasaug.adapters.loader import SampleIds
 
 torch = pytest.importorskip("torch")
@@ -100,12 +102,16 @@ WORKERS = [
     {"num_workers": 0},
     {"num_workers": 2, "multiprocessing_context": "fork"},
     {"num_workers": 2, "multiprocessing_context": "fork", "persistent_workers": True},
-    {"num_workers": 2, "multiprocessing_context": "spawn", "persistent_workers": True},
 ]
+#: Spawned workers import the host, which takes MONAI ten seconds; both hosts' states are pickled.
+SPAWNED = {"num_workers": 2, "multiprocessing_context": "spawn", "persistent_workers": True}
 
 
-@pytest.mark.parametrize("host", HOSTS)
-@pytest.mark.parametrize("options", WORKERS, ids=str)
+@pytest.mark.parametrize(
+    ("host", "options"),
+    [*((host, options) for host in HOSTS for options in WORKERS), ("albumentations", SPAWNED)],
+    ids=str,
+)
 def test_workers_and_epochs_differ_and_a_seed_repeats_them(host, options):
     def draws():
         torch.manual_seed(3)
@@ -115,6 +121,20 @@ def test_workers_and_epochs_differ_and_a_seed_repeats_them(host, options):
     assert len(set(first + second)) == 2 * LENGTH
     if options.get("multiprocessing_context") != "spawn":
         assert draws() == [first, second]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+def test_a_pickled_state_is_known_for_a_copy(host):
+    """So that a spawned worker, to which it is pickled, draws apart as a forked one does."""
+
+    def origin(dataset):
+        (step,) = dataset.pipeline.transforms
+        return step._origin if host == "albumentations" else step.rand_sas._origin
+
+    dataset = Scans(host)
+    assert origin(dataset).process == os.getpid()
+    origin(dataset).process = -1
+    assert origin(pickle.loads(pickle.dumps(dataset))).process == -1
 
 
 @pytest.mark.parametrize("host", HOSTS)

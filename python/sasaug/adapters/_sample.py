@@ -15,11 +15,11 @@ from .._call import batch_pair, run
 from .._checks import is_integer
 from .._frontends import untraced
 from .._threads import resolve_threads
+from .._watch import Watch
 from ..calls import apply
 from ..plan import Plan
 from ..settings import SAS
 from ._planes import as_bits, as_type, follow, is_floating, partition, refuse_background, zeros
-from ._watch import Watch
 
 
 @dataclass(frozen=True)

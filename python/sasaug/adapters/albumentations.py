@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from ..plan import Plan
 from ..settings import SAS as Settings
+from ._origin import Origin
 from ._sample import Recipe, Sample
 from ._settings import changed, shows_settings, step_settings
-from ._watch import Origin
 
 __all__ = ["SAS", "MaskedNoise", "Thumbnail"]
 
@@ -177,8 +177,8 @@ class SAS(_Step, A.DualTransform):
     ----------
     p : float
         Probability in [0, 1] that a sample that is not small is transformed; default 0.5. Inside
-        ``OneOf`` it is the weight of the choice, and a chosen sample is always transformed. Inside
-        ``SomeOf``, which chooses evenly, it stays the probability.
+        ``OneOf`` it is the weight of the choice, and a chosen sample is transformed unless it is
+        small. Inside ``SomeOf``, which chooses evenly, it stays the probability.
     value_range : (float, float) or "sample", optional
         Black and full scale of the images, in their own unit; "sample": each float image's least
         and greatest value. Default: (0, 1) for floats, the type's range for integers.

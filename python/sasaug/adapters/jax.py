@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import checked_seed, is_integer
+from .._watch import Watch
 from ._settings import changed, shows_settings, step_settings, written
-from ._watch import Watch
 
 __all__ = ["SAS"]
 
@@ -49,7 +49,7 @@ class SAS:
 
     def __init__(self, **settings: Any) -> None:
         self.settings = step_settings(self._step, settings)
-        self._watch = Watch()
+        self._watch = Watch(absent=False)  # of which the settings warn
 
     def __repr__(self) -> str:
         return f"SAS({written(changed(self._step, self.settings))})"
@@ -95,7 +95,8 @@ class SAS:
     def _on_host(self, images: Any, masks: Any, words: Any, ids: Any = None) -> Any:
         images, masks = np.asarray(images), np.asarray(masks)
         if self.settings.noise:
-            self._watch.look(masks, self.settings.labels, self.settings.frames)
+            count = len(masks) if masks.ndim > 2 + self.settings.frames else 1
+            self._watch.look(masks, count, self.settings.labels)
         ids = None if ids is None else np.atleast_1d(np.asarray(ids))
         return self.settings(images, masks, seed=_seed(words), ids=ids)
 

@@ -23,10 +23,10 @@ from monai.utils.enums import TraceKeys, TransformBackends
 from .._undo import undone
 from ..plan import Plan
 from ._monai_axes import Axes
+from ._origin import Origin
 from ._planes import follow
 from ._sample import Recipe, Sample
 from ._settings import changed, shows_settings, step_settings, written
-from ._watch import Origin
 
 __all__ = [
     "RandMaskedNoise",

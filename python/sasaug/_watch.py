@@ -1,8 +1,7 @@
-"""One job: warn of unlikely masks, and of copied random states."""
+"""One job: warn once of masks that are unlikely, such as those without any of the labels."""
 
 from __future__ import annotations
 
-import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable
@@ -11,29 +10,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .._ranks import apart
-
 #: Masks to look at before a warning: fewer would warn of data sets whose labels are rare.
 ENOUGH = 8
 
 
 class Watch:
-    """Look at a transform's first masks; warn once if all of them are unlikely."""
+    """Look at a transform's first masks; warn once if all of them are unlikely.
 
-    def __init__(self) -> None:
-        self._whole: int | None = 0  # masks that cover their image; None: settled
-        self._without: int | None = 0  # masks without any of the labels; None: settled
+    ``whole``: if they cover their images. ``absent``: if they hold labels, but not those named.
+    """
+
+    def __init__(self, whole: bool = True, absent: bool = True) -> None:
+        self._whole = 0 if whole else None  # masks that cover their image; None: settled
+        self._without = 0 if absent else None  # masks without any of the labels; None: settled
         self._held: set[float] = set()
 
     @property
     def open(self) -> bool:
         return self._whole is not None or self._without is not None
 
-    def look(self, masks: NDArray[Any], labels: Any, clips: bool) -> None:
-        """See label maps of numpy, [h w] or [n ...]; clips: [t h w] or [n ...]."""
-        if self.open and 0 not in masks.shape:
+    def look(self, masks: NDArray[Any], count: int, labels: Any) -> None:
+        """See an array of ``count`` label maps."""
+        if self.open and masks.size:
             roi = masks != 0 if labels is None else np.isin(masks, labels)
-            count = len(masks) if masks.ndim > 2 + clips else 1
             self.see(roi, count, lambda: np.unique(masks), labels)
 
     def see(self, roi: Any, count: int, values: Callable[[], Iterable[float]], labels: Any) -> None:
@@ -73,36 +72,6 @@ class Watch:
                 "then any value but 0 is the ROI"
             )
             self._without = None
-
-
-class Origin:
-    """The process that a random state was made in, to notice copies of it."""
-
-    def __init__(self) -> None:
-        self.process = os.getpid()
-
-    def seed(self, drawn: int) -> int:
-        """Return the seed drawn from the state; in a worker with a copy of it, one of its own.
-
-        A torch worker's own seed differs for each worker, epoch and ``torch.manual_seed``; ranks
-        are kept apart.
-        """
-        return apart(self._seed(drawn))
-
-    def _seed(self, drawn: int) -> int:
-        if self.process == os.getpid():
-            return drawn
-        if torch_worker() is not None:
-            return (drawn + sys.modules["torch"].initial_seed()) % 2**64
-        children = sys.modules.get("multiprocessing.process")
-        if children is not None and children.parent_process() is not None:
-            warn(
-                "the transform's random state is a copy of another process's: processes that copy "
-                "the same state repeat one another. Seed it in each process, or give sample_seed "
-                "and sample ids"
-            )
-            self.process = os.getpid()
-        return drawn
 
 
 def torch_worker() -> Any:
