@@ -21,7 +21,7 @@ using namespace sasaug;
 
 namespace {
 
-constexpr int kStreamVersion = 1;
+constexpr int kStreamVersion = 2;
 
 // Lets other Python threads run. When the interpreter ends, versions before 3.14 unwind a daemon
 // thread that asks for its lock, and pybind11's own release would end the whole process for it

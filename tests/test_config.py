@@ -153,7 +153,7 @@ def test_nothing_is_said_as_none_where_there_is_no_null(root):
         ("a.json", '{"copies": "many"}', "copies must be of type int, got 'many' in "),
         ("a.json", '{"copies": true}', "copies must be of type int, got True in "),
         ("a.json", '{"seed": 1.5}', "seed must be of type int, got 1.5 in "),
-        ("a.json", '{"stream_version": 0}', "config must be of stream version 1"),
+        ("a.json", '{"stream_version": 1}', "config must be of stream version 2"),
         ("a.yaml", "p: 1", "config must be TOML (*.toml) or JSON, got "),
         ("nowhere.toml", None, "config must be a file that can be read, got "),
     ],

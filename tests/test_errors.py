@@ -238,11 +238,13 @@ def test_texts_that_are_no_plan(text):
 
 
 def test_plan_of_another_stream():
-    text = (
-        SAS().plan(disc(), seed=0).to_json().replace('"stream_version": 1', '"stream_version": 99')
-    )
-    with pytest.raises(ValueError, match="stream version 1, got 99"):
-        Plan.from_json(text)
+    text = SAS().plan(disc(), seed=0).to_json()
+    for other in (1, 99):
+        changed = text.replace('"stream_version": 2', f'"stream_version": {other}')
+        with pytest.raises(
+            ValueError, match=f"^text must be a plan of stream version 2, got {other}$"
+        ):
+            Plan.from_json(changed)
     with pytest.raises(ValueError, match="text must be settings"):
         SAS.from_json('{"size": 3}')
 

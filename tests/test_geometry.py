@@ -270,8 +270,11 @@ def brought_back(plan: Plan, images, masks, size: tuple[int, int]):
         left, top, right, bottom = corners(plan.samples["thumbnail"][s])
         x0, y0, x1, y1 = corners(plan.samples["window"][s])
         image, mask = images[s, top:bottom, left:right], masks[s, top:bottom, left:right]
-        column = reference.bilinear(image.astype(np.float32), y1 - y0)
-        rows = reference.bilinear(column.transpose(1, 0, 2), x1 - x0).transpose(1, 0, 2)
+        if image.dtype == np.uint8:
+            rows = reference.bilinear_bytes(image, y1 - y0, x1 - x0)
+        else:
+            column = reference.bilinear(image.astype(np.float32), y1 - y0)
+            rows = reference.bilinear(column.transpose(1, 0, 2), x1 - x0).transpose(1, 0, 2)
         x[s, y0:y1, x0:x1] = reference.store(rows, images.dtype)
         from_rows = reference.nearest_exact(bottom - top, y1 - y0)
         from_columns = reference.nearest_exact(right - left, x1 - x0)

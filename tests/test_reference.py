@@ -133,6 +133,22 @@ def test_every_kind_on_every_instruction_set(instruction_set, kind, dtype):
     every_kind(sasaug, kind, dtype)
 
 
+@pytest.mark.parametrize("c", [1, 2, 3, 4])
+@pytest.mark.parametrize("width", [3, 17, 40, 47, 60, 101, 150, 199, 201, 350])
+def test_bytes_are_resized_alike_on_every_instruction_set(instruction_set, width, c):
+    """Thumbnails much smaller than the window, half of it and larger, and rows of a few bytes."""
+    images = image(np.random.default_rng(width), (2, 30, 200, c), "uint8")
+    samples = np.zeros(2, sasaug.plan.SAMPLE)
+    samples["window"], samples["noise"] = [(0, 0, 200, 30), (180, 3, 20, 26)], -1
+    samples["thumbnail"] = [(1, 2, width, 41), (0, 0, width, 19)]
+    plan = sasaug.Plan(samples, seed=0, canvas=(45, 352))
+    masks = np.ones(images.shape[:3], np.uint8)
+    expected = reference.apply(plan, images, masks)[0]
+    assert same_bytes(sasaug.apply(plan, images, masks)[0], expected)
+    first = sasaug.apply(plan, images.transpose(0, 3, 1, 2), masks, channels="first")[0]
+    assert same_bytes(first.transpose(0, 2, 3, 1), expected)
+
+
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_floats_are_stored_alike(face: Face, dtype):
     """Ties, subnormal numbers, what overflows, and NaN of either sign and any message."""

@@ -51,7 +51,69 @@ def test_uint8_bilinear_is_within_a_grey_level_of_opencv(face: Face, size, width
     ours = resized(face, image, height, width)[0].astype(int)
     theirs = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR).reshape(ours.shape)
     assert np.abs(ours - theirs).max() <= 1
-    assert np.abs(ours - float64_bilinear(image, height, width)).max() <= 0.5001
+
+
+def exact_bilinear(image, height, width):
+    """[height width] integers: 4 height width times the exact value."""
+
+    def axis(a, n_dst):
+        n_src = len(a)
+        rest, first = [], []
+        for i in range(n_dst):
+            position = Fraction((2 * i + 1) * n_src, 2 * n_dst) - Fraction(1, 2)
+            position = min(max(position, Fraction(0)), Fraction(n_src - 1))
+            first.append(int(position))
+            rest.append(int((position - int(position)) * 2 * n_dst))
+        second = np.minimum(np.array(first) + 1, n_src - 1)
+        weight = np.array(rest)[:, None]
+        return a[first] * (2 * n_dst - weight) + a[second] * weight
+
+    return axis(axis(image.astype(np.int64), height).T, width).T
+
+
+#: for each axis: half a unit of the weight, at most 255 levels apart, and half of a 64th
+BYTES_ERROR = 2 * (Fraction(255, 2**16) + Fraction(1, 128))
+
+
+@given(SIZES, st.integers(1, 90), st.integers(0, 2**32), st.booleans())
+def test_bytes_are_within_the_stated_error_of_the_exact_value(
+    face: Face, size, width, seed, black_or_white
+):
+    h, w, height = size
+    image = np.random.default_rng(seed).integers(0, 256, (h, w), dtype=np.uint8)
+    if black_or_white:
+        image = np.where(image > 127, 255, 0).astype(np.uint8)
+    ours = resized(face, image, height, width)[0].astype(np.int64)
+    whole = 4 * height * width
+    error = int(np.abs(ours * whole - exact_bilinear(image, height, width)).max())
+    assert Fraction(error, whole) <= Fraction(1, 2) + BYTES_ERROR
+    assert float(BYTES_ERROR) < 0.0235  # as docs/method.md says
+
+
+@given(SIZES, st.integers(1, 90), st.integers(0, 255))
+def test_bytes_of_one_level_stay(face: Face, size, width, level):
+    h, w, height = size
+    assert (resized(face, np.full((h, w), level, np.uint8), height, width)[0] == level).all()
+
+
+@given(SIZES, st.integers(0, 2**32))
+def test_bytes_of_one_axis_are_those_of_each_row(face: Face, size, seed):
+    """An axis of the same size takes no part; two of them are a copy."""
+    h, w, width = size
+    image = np.random.default_rng(seed).integers(0, 256, (h, w), dtype=np.uint8)
+    assert (resized(face, image, h, w)[0] == image).all()
+    rows = resized(face, image, h, width)[0]
+    assert (rows[:1] == resized(face, image[:1], 1, width)[0]).all()
+    columns = resized(face, np.ascontiguousarray(image.T), width, h)[0]
+    assert (columns == rows.T).all()
+
+
+@given(SIZES, st.integers(0, 2**32))
+def test_antialias_changes_bytes_only_where_an_axis_shrinks(face: Face, size, seed):
+    h, w, more = size
+    image = np.random.default_rng(seed).integers(0, 256, (h, w), dtype=np.uint8)
+    plain, wide = (resized(face, image, h + more, w + more, antialias=a)[0] for a in (False, True))
+    assert (plain == wide).all()
 
 
 @given(SIZES, st.integers(1, 90), st.integers(0, 2**32))
@@ -100,7 +162,7 @@ def test_worked_example(face: Face):
     """4 pixels to 2: centres at 1 and 3, between two pixels each; the mask takes the later ones."""
     image = np.array([[0, 10, 20, 31]], np.uint8)
     x, y = resized(face, image, 1, 2)
-    assert x.tolist() == [[5, 26]]  # 5 and 25.5, half to even
+    assert x.tolist() == [[5, 26]]  # 5 and 25.5, half up
     assert y.tolist() == [[1, 3]]
 
 

@@ -70,8 +70,11 @@ class SampleRows {
     for (uint8_t* roi : scratch.roi) memset(roi, 0, static_cast<size_t>(b.w));
     memset(scratch.roi_any, 0, static_cast<size_t>(b.w) + kLanes);
     // the column past the last one is read, with weight 0
-    for (int32_t k = 0; k < step; ++k)
-      scratch.columns[p.window.width * int64_t{step} + k] = four(0);
+    const int64_t end = p.window.width * int64_t{step};
+    for (int32_t k = 0; k < step; ++k) {
+      scratch.columns[end + k] = four(0);
+      scratch.above[end + k] = scratch.below[end + k] = Column<uint8_t>{};
+    }
   }
 
   // Copies a sample that passes through; returns false where its rows are not contiguous.

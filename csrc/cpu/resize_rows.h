@@ -62,6 +62,7 @@ class ResizeRows {
              p.window.height == p.thumbnail.height;
     antialias_x = shrinks_antialiased(b.antialias, p.window.width, p.thumbnail.width);
     antialias_y = shrinks_antialiased(b.antialias, p.window.height, p.thumbnail.height);
+    integers = in_integers(b, p.window, p.thumbnail);
   }
 
   // Whether the window's pixels are only copied.
@@ -82,6 +83,23 @@ class ResizeRows {
                     plan_labels(scratch.mask_x, t.width, w.width, scratch.label_picks);
 #endif
     if (copied) return;
+    [[maybe_unused]] const int64_t width = int64_t{t.width} * step;
+    [[maybe_unused]] const int64_t window_width = int64_t{w.width} * step;
+    if (integers) {
+      for (int32_t x = 0; x < t.width; ++x) {
+        const Bilinear at = bilinear(x, w.width, t.width);
+        const int16_t weight = static_cast<int16_t>(fixed_weight(at, t.width));
+        for (int32_t k = 0; k < step; ++k) {
+          scratch.first[x * step + k] = at.first * step + k;
+          scratch.fixed_weight[x * step + k] = weight;
+        }
+      }
+#ifdef SASAUG_SHUFFLES
+      pieces = plan_byte_row(scratch.first, scratch.fixed_weight, step, width, window_width,
+                             scratch.byte_picks);
+#endif
+      return;
+    }
     if (antialias_x) {
       most_taps = Scratch::most_taps(w.width, t.width);
       for (int32_t x = 0; x < t.width; ++x) {
@@ -100,11 +118,10 @@ class ResizeRows {
       const Bilinear at = bilinear(x, w.width, t.width);
       for (int32_t k = 0; k < step; ++k) {
         scratch.first[x * step + k] = at.first * step + k;
-        scratch.weight4[x * step + k] = four(at.weight);
+        scratch.weight4[x * step + k] = four(bilinear_weight(at, t.width));
       }
     }
 #ifdef SASAUG_SHUFFLES
-    const int64_t width = int64_t{t.width} * step, window_width = int64_t{w.width} * step;
     with_pixel(b.in_type, [&](auto tag) {
       picked =
           !antialias_y && plan_picks<Loaded<decltype(tag)>>(scratch.first, scratch.weight4, step,
@@ -169,6 +186,9 @@ class ResizeRows {
       }
       return;
     }
+    if constexpr (sizeof(In) == 1 && sizeof(Out) == 1) {
+      if (integers) return resize_bytes(band, plane, row);
+    }
 #ifdef SASAUG_SHUFFLES
     if (picked) return resize_picked<In>(band, plane, row);
 #endif
@@ -195,11 +215,41 @@ class ResizeRows {
       if (!band.used[r]) continue;
       const Bilinear at = bilinear(band.thumbnail_row[r], p.window.height, t.height);
       lerp_picked_row<In>(loaded_row<In>(plane, at.first, 0), loaded_row<In>(plane, at.second, 1),
-                          at.weight, scratch.picks, width, b,
+                          bilinear_weight(at, t.height), scratch.picks, width, b,
                           reinterpret_cast<float*>(scratch.resized), row[r] + t.x * step);
     }
   }
 #endif
+
+  void resize_bytes(const Band& band, int32_t plane, uint8_t** row) {
+    const Rectangle& t = p.thumbnail;
+    const int64_t width = static_cast<int64_t>(t.width) * step;
+    const uint8_t *upper[kBandRows], *lower[kBandRows];
+    int16_t down[kBandRows];
+    for (int32_t r = 0; r < kBandRows; ++r) {
+      const Bilinear at = bilinear(band.thumbnail_row[r], p.window.height, t.height);
+      upper[r] = source_row<uint8_t>(plane, at.first, 2 * r);
+      lower[r] = source_row<uint8_t>(plane, at.second, 2 * r + 1);
+      down[r] = static_cast<int16_t>(fixed_weight(at, t.height));
+    }
+#ifdef SASAUG_SHUFFLES
+    if (pieces > 0) {
+      for (int32_t r = 0; r < band.rows; ++r) {
+        if (!band.used[r]) continue;
+        lerp_byte_row(pieces, upper[r], lower[r], down[r], scratch.byte_picks, width,
+                      row[r] + t.x * step);
+      }
+      return;
+    }
+#endif
+    const int64_t window_width = static_cast<int64_t>(p.window.width) * step;
+    interleave(upper[0], upper[1], upper[2], upper[3], window_width, scratch.above);
+    interleave(lower[0], lower[1], lower[2], lower[3], window_width, scratch.below);
+    auto* small = reinterpret_cast<Column<uint8_t>*>(scratch.small);
+    lerp_byte_columns(scratch.above, scratch.below, scratch.first, scratch.fixed_weight, step, down,
+                      width, small);
+    separate_used(band, small, width, t.x * step, row);
+  }
 
   // The window's rows, resized to the band's four, as columns.
   template <class In>
@@ -219,7 +269,7 @@ class ResizeRows {
       const Bilinear at = bilinear(band.thumbnail_row[r], p.window.height, p.thumbnail.height);
       upper[r] = loaded_row<In>(plane, at.first, 2 * r);
       lower[r] = loaded_row<In>(plane, at.second, 2 * r + 1);
-      weight[r] = at.weight;
+      weight[r] = bilinear_weight(at, p.thumbnail.height);
     }
     lerp_rows(upper, lower, weight, width, columns);
   }
@@ -306,10 +356,11 @@ class ResizeRows {
   const int32_t step;
   Scratch& scratch;
   const char *window_image, *window_mask;
-  bool copied, antialias_x, antialias_y;
+  bool copied, antialias_x, antialias_y, integers;
   int64_t most_taps = 0;
   // whether scratch.label_picks and scratch.picks say where results read the window's rows
   [[maybe_unused]] bool labels_picked = false, picked = false;
+  [[maybe_unused]] int32_t pieces = 0;  // of each half of scratch.byte_picks; 0: not filled
 };
 
 }  // namespace SASAUG_VARIANT

@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "cpu/shuffles.h"
+#include "cpu/byte_rows.h"
 
 namespace sasaug {
 inline namespace SASAUG_VARIANT {
@@ -31,12 +31,15 @@ struct Scratch {
   char* source_row[2 * kBandRows];  // [window width * c] of the input's type, or of the mask's
   float* float_row[2 * kBandRows];  // [window width * c] shorter floats', or antialiased ones
   Four *columns, *resized;          // [window width * c + c], [thumbnail width * c] columns
-  char* small;                      // [thumbnail width * c] columns of the output's type
-  int64_t *first, *taps;            // [thumbnail width * c] place in `columns`; antialias: how many
-  Four* weight4;                    // [thumbnail width * c] bilinear weights, four times each
-  float* weight;                    // [thumbnail width, taps] antialias
+  Column<uint8_t>*above, *below;  // [window width * c + c] columns of bytes: two rows for each of 4
+  char* small;                    // [thumbnail width * c] columns of the output's type
+  int64_t *first, *taps;          // [thumbnail width * c] place in `columns`; antialias: how many
+  Four* weight4;                  // [thumbnail width * c] bilinear weights, four times each
+  int16_t* fixed_weight;          // [thumbnail width * c] those of integers
+  float* weight;                  // [thumbnail width, taps] antialias
 #ifdef SASAUG_SHUFFLES
   Pick* picks;              // [thumbnail width * c / 8]
+  PickBytes* byte_picks;    // [thumbnail width * c / 16]
   PickLabels* label_picks;  // [thumbnail width / 16]
 #endif
   char *mask_columns, *mask_small;  // [window width], [thumbnail width] columns of labels
@@ -57,13 +60,17 @@ struct Scratch {
     for (float*& row : float_row) row = arena.take<float>(floats_needed ? source_w * b.c : 0);
     columns = arena.take<Four>((source_w + 1) * b.c);
     resized = arena.take<Four>(thumbnail_w * b.c);
+    above = arena.take<Column<uint8_t>>((source_w + 1) * b.c);
+    below = arena.take<Column<uint8_t>>((source_w + 1) * b.c);
     small = arena.take<char>(thumbnail_w * b.c * out * kBandRows);
     first = arena.take<int64_t>(thumbnail_w * b.c);
     taps = arena.take<int64_t>(b.antialias ? thumbnail_w : 0);
     weight4 = arena.take<Four>(thumbnail_w * b.c);
+    fixed_weight = arena.take<int16_t>(thumbnail_w * b.c);
     weight = arena.take<float>(b.antialias ? 2 * source_w + 3 * thumbnail_w : 0);
 #ifdef SASAUG_SHUFFLES
     picks = arena.take<Pick>((thumbnail_w * b.c + kPicked - 1) / kPicked);
+    byte_picks = arena.take<PickBytes>((thumbnail_w * b.c + kPickedBytes - 1) / kPickedBytes);
     label_picks = arena.take<PickLabels>((thumbnail_w + kPickedLabels - 1) / kPickedLabels);
 #endif
     mask_columns = arena.take<char>(source_w * label * kBandRows);

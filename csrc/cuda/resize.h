@@ -131,6 +131,38 @@ __device__ void bilinear_strip(const Tables& tables, const char* from, int32_t c
   }
 }
 
+// fixed_lerp without its shift; `half` is what rounds.
+__device__ inline uint32_t weighted(uint32_t a, uint32_t b, uint32_t weight, uint32_t half) {
+  return a * (32768 - weight) + (b * weight + half);
+}
+
+// The same for bytes in integers: along the rows first. Bytes count as 64ths once they are mixed,
+// and the last shift rounds twice in one, to a 64th and to a byte.
+template <bool kPairs>
+__device__ void byte_strip(const Tables& tables, const char* from, int32_t column, int32_t row,
+                           uint8_t (&v)[kStrip][kStrip]) {
+  auto value = [](const char* at) { return uint32_t{*reinterpret_cast<const uint8_t*>(at)}; };
+  const auto first = four_of(tables.x.first, column), second = four_of(tables.x.second, column);
+  const auto across = four_of(tables.x.fixed_weight, column);
+  const uint32_t half = opaque(uint32_t{1 << 8}), halves = opaque(uint32_t{(1 << 14) + (1 << 20)});
+#pragma unroll
+  for (int32_t r = 0; r < kStrip; ++r) {
+    const char* upper = opaque(from + tables.y.first[row + r]);
+    const char* lower = opaque(from + tables.y.second[row + r]);
+    const uint32_t down = static_cast<uint32_t>(tables.y.fixed_weight[row + r]);
+#pragma unroll
+    for (int32_t c = 0; c < kStrip; ++c) {
+      const char *a = upper + first.of[c], *b = lower + first.of[c];
+      const char* a_right = kPairs ? a + 1 : upper + second.of[c];
+      const char* b_right = kPairs ? b + 1 : lower + second.of[c];
+      const uint32_t weight = static_cast<uint32_t>(across.of[c]);
+      const uint32_t above = weighted(value(a), value(a_right), weight, half) >> 9;
+      const uint32_t below = weighted(value(b), value(b_right), weight, half) >> 9;
+      v[r][c] = static_cast<uint8_t>(weighted(above, below, down, halves) >> 21);
+    }
+  }
+}
+
 // Everything: antialiased or not along each axis, aligned or not. Vertically, then horizontally.
 class Filter {
  public:
@@ -264,10 +296,26 @@ __device__ inline void stage_filtered(const Batch& b, const Tile& t, const Table
                });
 }
 
+__device__ inline void stage_bytes(const Batch& b, const Tile& t, const Tables& tables,
+                                   Values& values) {
+  each_covered(b, t, tables, values,
+               [&](int32_t column, int32_t row, const char* from, int32_t place, uint32_t inside) {
+                 uint8_t v[kStrip][kStrip];
+                 if (t.pairs) {
+                   byte_strip<true>(tables, from, column, row, v);
+                 } else {
+                   byte_strip<false>(tables, from, column, row, v);
+                 }
+                 put_edge(t, place, inside, v, values);
+               });
+}
+
 __device__ inline void stage_thumbnail(const Batch& b, const Tile& t, const Tables& tables,
                                        Values& values) {
   if (t.copied) {
     stage_copy(b, t, tables, values);
+  } else if (t.integers) {
+    stage_bytes(b, t, tables, values);
   } else if (!t.antialias_x && !t.antialias_y && t.source_aligned) {
     stage_bilinear(b, t, tables, values);
   } else {

@@ -14,7 +14,10 @@ template <int32_t kSize>
 struct alignas(16) Axis {
   int64_t mask[kSize];
   int64_t first[kSize], second[kSize];  // of the bilinear pair; equal where `weight` is 0
-  float weight[kSize];
+  union {
+    float weight[kSize];
+    int32_t fixed_weight[kSize];  // of a tile that is resized in integers
+  };
   int32_t taps[kSize], index[kSize];  // antialiased: `weight` is the triangle's sum
 };
 
@@ -30,7 +33,7 @@ inline namespace SASAUG_VARIANT {
 
 struct Scale {
   int32_t n_src, n_dst;
-  bool antialias;
+  bool antialias, integers;
   int64_t image_step, mask_step;
 };
 
@@ -56,8 +59,12 @@ __device__ void fill_axis(Axis<kSize>& axis, int32_t k, int32_t i, const Scale& 
     const Bilinear at = bilinear(i, s.n_src, s.n_dst);
     axis.first[k] = at.first * s.image_step;
     axis.second[k] = at.second * s.image_step;
-    axis.weight[k] = at.weight;
-    axis.taps[k] = at.weight > 0.0f ? 2 : 1;
+    axis.taps[k] = at.rest > 0 ? 2 : 1;
+    if (s.integers) {
+      axis.fixed_weight[k] = fixed_weight(at, s.n_dst);
+    } else {
+      axis.weight[k] = bilinear_weight(at, s.n_dst);
+    }
   }
 }
 
@@ -102,8 +109,10 @@ __device__ inline void fill_tables(const Tile& t, Tables& tables) {
   fill_covered(t, tables);
   if (t.left == t.right) return;
   const Rectangle &from = t.p.window, &to = t.p.thumbnail;
-  const Scale across{from.width, to.width, t.antialias_x, t.source.image_x, t.source.mask_x};
-  const Scale down{from.height, to.height, t.antialias_y, t.source.image_y, t.source.mask_y};
+  const Scale across{from.width, to.width,         t.antialias_x,
+                     t.integers, t.source.image_x, t.source.mask_x};
+  const Scale down{from.height, to.height,        t.antialias_y,
+                   t.integers,  t.source.image_y, t.source.mask_y};
   // entries beside the thumbnail repeat its edge: strips on the edge read them, and drop the values
   auto nearest = [](int32_t k, int32_t low, int32_t high) {
     return k < low ? low : (k < high ? k : high - 1);

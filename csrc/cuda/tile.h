@@ -56,6 +56,7 @@ struct Tile {
   uint32_t black;  // a black value's bits, repeated in all four bytes
   uint32_t frame;  // of the sample
   bool copied, antialias_x, antialias_y;
+  bool integers;  // bytes are resized by fixed_lerp
   // The bilinear pair of every column is two neighbouring values: rows shrink, and lie gapless.
   bool pairs;
   bool source_aligned, masks_aligned;
@@ -168,6 +169,7 @@ __device__ inline Tile make_tile(const Batch& b, TilePlace at, const Source& sou
   t.copied = b.in_type == b.out_type && same_size;
   t.antialias_x = shrinks_antialiased(b.antialias, window.width, thumbnail.width);
   t.antialias_y = shrinks_antialiased(b.antialias, window.height, thumbnail.height);
+  t.integers = in_integers(b, window, thumbnail);
   t.black = repeated_black(b);
   find_accesses(b, t, same_size);
   return t;

@@ -30,19 +30,22 @@ SASAUG_HD int64_t nearest_exact(int64_t i, int64_t n_src, int64_t n_dst) {
   return quotient((2 * i + 1) * n_src, 2 * n_dst);
 }
 
-// The image's two source pixels: value = a + (b - a) * weight. Beyond the first and last centres
-// the edge pixel alone counts: second == first and weight 0.
+// The image's two source pixels: value = a + (b - a) * weight, and weight = rest / (2 * n_dst).
+// Beyond the first and last centres the edge pixel alone counts: second == first and rest 0.
 struct Bilinear {
-  int64_t first, second;
-  float weight;
+  int64_t first, second, rest;
 };
 
 SASAUG_HD Bilinear bilinear(int64_t i, int64_t n_src, int64_t n_dst) {
   const int64_t position = (2 * i + 1) * n_src - n_dst;  // in units of 1 / (2 * n_dst)
-  if (position <= 0) return {0, 0, 0.0f};
+  if (position <= 0) return {0, 0, 0};
   const int64_t first = quotient(position, 2 * n_dst), rest = position - first * (2 * n_dst);
-  if (rest == 0 || first + 1 >= n_src) return {first, first, 0.0f};
-  return {first, first + 1, static_cast<float>(rest) / static_cast<float>(2 * n_dst)};
+  if (rest == 0 || first + 1 >= n_src) return {first, first, 0};
+  return {first, first + 1, rest};
+}
+
+SASAUG_HD float bilinear_weight(Bilinear at, int64_t n_dst) {
+  return static_cast<float>(at.rest) / static_cast<float>(2 * n_dst);
 }
 
 // Only where weight > 0; elsewhere the value is a alone, whatever b: 0 * infinity would be NaN.
@@ -51,6 +54,24 @@ template <class Value>
 SASAUG_HD Value lerp(Value a, Value b, float weight) {
   return a + (b - a) * weight;
 }
+
+// ---- Bytes that stay bytes are resized in integers: twice as many fit a vector.
+
+// The weight in units of 2^-15, half up; below 1, so that 16 bits hold it with a sign.
+SASAUG_HD int32_t fixed_weight(Bilinear at, int64_t n_dst) {
+  const int64_t nearest = quotient((at.rest << 15) + n_dst, 2 * n_dst);
+  return static_cast<int32_t>(nearest < 32767 ? nearest : 32767);
+}
+
+// The lerp of 64ths of grey levels, rounded half up to a 64th.
+SASAUG_HD int32_t fixed_lerp(int32_t a, int32_t b, int32_t weight) {
+  return (a * (32768 - weight) + b * weight + 16384) >> 15;
+}
+
+SASAUG_HD int32_t to_64ths(uint8_t byte) { return 64 * byte; }
+
+// Half up.
+SASAUG_HD uint8_t from_64ths(int32_t value) { return static_cast<uint8_t>((value + 32) >> 6); }
 
 // With antialiasing, an axis that shrinks takes the triangle filter widened by the scale: source
 // pixels first .. first + count - 1 with weight triangle_weight / triangle_sum. As Pillow's

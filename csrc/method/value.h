@@ -71,6 +71,13 @@ SASAUG_HD uint32_t black_bits(const Batch& b) {
   return bits;
 }
 
+// Whether the thumbnail's values are interpolated in integers.
+SASAUG_HD bool in_integers(const Batch& b, const Rectangle& window, const Rectangle& thumbnail) {
+  return b.in_type == PixelType::uint8 && b.out_type == PixelType::uint8 &&
+         !shrinks_antialiased(b.antialias, window.width, thumbnail.width) &&
+         !shrinks_antialiased(b.antialias, window.height, thumbnail.height);
+}
+
 // One pixel or label at any address.
 template <class T>
 SASAUG_HD T load_any(const char* address) {
@@ -133,6 +140,9 @@ class CanvasValues {
     if (b.in_type == b.out_type && w.width == t.width && w.height == t.height) {
       return load_any<Out>(image + y * from.image_y + x * from.image_x);
     }
+    if constexpr (sizeof(In) == 1 && sizeof(Out) == 1) {
+      if (in_integers(b, w, t)) return resized_byte(image, y, x);
+    }
     // down each column first, then along the row
     const float value = resized(x, w.width, t.width, [&](int64_t u) {
       return resized(y, w.height, t.height, [&](int64_t v) {
@@ -140,6 +150,20 @@ class CanvasValues {
       });
     });
     return Pixel<Out>::store(rescale(value, b.in_range, b.out_range));
+  }
+
+  // Along the two rows first, then between them.
+  SASAUG_HD uint8_t resized_byte(const char* image, int32_t y, int32_t x) const {
+    const Rectangle &w = p.window, &t = p.thumbnail;
+    const Bilinear row = bilinear(y, w.height, t.height), column = bilinear(x, w.width, t.width);
+    const int32_t across = fixed_weight(column, t.width), down = fixed_weight(row, t.height);
+    auto value_at = [&](int64_t v) {
+      auto byte_at = [&](int64_t u) {
+        return load_any<uint8_t>(image + v * from.image_y + u * from.image_x);
+      };
+      return fixed_lerp(to_64ths(byte_at(column.first)), to_64ths(byte_at(column.second)), across);
+    };
+    return from_64ths(fixed_lerp(value_at(row.first), value_at(row.second), down));
   }
 
   // Pixel i of n_dst along one axis, from n_src source values: value_at(0), value_at(1) ...
@@ -156,8 +180,8 @@ class CanvasValues {
       return value;
     }
     const Bilinear at = bilinear(i, n_src, n_dst);
-    const float first = value_at(at.first);
-    return at.weight > 0.0f ? lerp(first, value_at(at.second), at.weight) : first;
+    const float first = value_at(at.first), weight = bilinear_weight(at, n_dst);
+    return weight > 0.0f ? lerp(first, value_at(at.second), weight) : first;
   }
 
   // Step 2. Channels share one draw unless per_channel.
