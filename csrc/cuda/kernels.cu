@@ -13,6 +13,7 @@
 #include "cuda/launch_parameters.h"
 #include "cuda/noise_columns.h"
 #include "cuda/roi_count.h"
+#include "cuda/strips.h"
 
 namespace sasaug {
 namespace {
@@ -54,21 +55,26 @@ template <int kBytes>
 __global__ void __launch_bounds__(kPlanThreads, 1)
     plan(const __grid_constant__ LaunchParameters<kBytes> parameters) {
   __shared__ Sample drawn[2];
+  __shared__ Source source;
+  __shared__ int64_t enough;
   __shared__ RoiArea area;
   const Batch& b = parameters.batch;
+  const PlanSettings& settings = parameters.inputs.settings;
+  const bool needs_area = settings.least_roi > 0;  // itself, not a comparison
   const int32_t thread = static_cast<int32_t>(threadIdx.x);
   for (int64_t s = blockIdx.x; s < b.n; s += gridDim.x) {
-    const Source source = source_of(parameters, s);
     if (thread < 2) {
-      const int64_t most = image_area(source);
-      drawn[thread] = draw_one(parameters, s, source, thread == 0 ? 0 : most);
+      const Source own = source_of(parameters, s);
+      drawn[thread] = draw_one(parameters, s, own, thread == 0 ? 0 : image_area(own));
+      if (thread == 0) {
+        source = own;
+        enough = enough_area(settings, own);
+        area = 0;
+      }
     }
-    if (thread == 0) area = 0;
     __syncthreads();
-    const bool needs_area = parameters.inputs.settings.least_roi > 0;  // itself, not a comparison
     bool large = false;
     if (needs_area || drawn[0].transformed != drawn[1].transformed) {
-      const int64_t enough = enough_area(parameters.inputs.settings, source);
       with_label(b.mask_bytes, [&](auto tag) {
         SASAUG_ROLLED
         for (int32_t frame = 0; frame < source.frames && !large; ++frame) {
@@ -93,12 +99,16 @@ __global__ void __launch_bounds__(kTileThreads, 2)
   __shared__ NoisyColumns noisy;
   __shared__ Values values;
   const Batch& b = parameters.batch;
-  int64_t number = blockIdx.x;  // there are no more blocks than tiles
+  const Layout& l = parameters.layout;
+  __shared__ int64_t number;
+  if (threadIdx.x == 0) number = blockIdx.x;  // there are no more blocks than tiles
   do {
     if (threadIdx.x == 0) {
-      const TilePlace at = tile_place(b, number);
-      tile = make_tile(b, at, source_of(parameters, at.of.s), sample_of(parameters, at.of.s));
-      tile.more = number + gridDim.x < tile_count(b);
+      const TilePlace at = tile_place(b, l, number);
+      make_tile(b, l, at, source_of(parameters, at.of.s), sample_of(parameters, at.of.s), values,
+                tile);
+      number += gridDim.x;
+      tile.more = number < l.tiles;
       noisy.count = 0;
     }
     __syncthreads();
@@ -106,17 +116,16 @@ __global__ void __launch_bounds__(kTileThreads, 2)
       fill_plain(tile);
     } else {
       fill_tables(tile, tables);
+      fill_black(l, tile, values);
       __syncthreads();
-      fill_labels(b, tile, tables, noisy);
-      stage_thumbnail(b, tile, tables, values);
+      fill_strips(b, tile, tables, noisy, values);
       __syncthreads();
       if (noisy.count > 0) {
-        add_noise(b, tile, noisy, values);
+        add_noise(b, l, tile, noisy, values);
         __syncthreads();
       }
-      write_canvas(b, tile, values);
+      write_canvas(b, l, tile, values);
     }
-    number += gridDim.x;
     const bool more = tile.more;
     __syncthreads();
     if (!more) return;
@@ -137,7 +146,7 @@ template <int kBytes>
 void launch_pixels(const LaunchParameters<kBytes>& parameters, cudaStream_t stream) {
   const Batch& b = parameters.batch;
   if (b.frames == 0 || b.h == 0 || b.w == 0) return;
-  pixels<<<blocks(tile_count(b)), kTileThreads, 0, stream>>>(parameters);
+  pixels<<<blocks(parameters.layout.tiles), kTileThreads, 0, stream>>>(parameters);
   check(cudaGetLastError(), "launching the kernel that fills the canvases");
 }
 

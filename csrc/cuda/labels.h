@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include "cuda/roi_count.h"
 #include "cuda/tables.h"
 
 namespace sasaug {
@@ -39,17 +40,21 @@ struct alignas(sizeof(Four<Label>) < 16 ? sizeof(Four<Label>) : 16) LabelRow {
   }
 };
 
+// Rows of a strip that are under way at once: registers are few for labels of 8 bytes.
 template <class Label>
-using LabelStrip = LabelRow<Label>[kStrip];
+constexpr int32_t kRowsAtOnce = sizeof(Label) < 8 ? kStrip : 1;
 
-// Into a strip of zeros.
+template <class Label>
+using LabelRows = LabelRow<Label>[kRowsAtOnce<Label>];
+
+// Into rows of zeros. `inside` begins with their first one.
 template <class Label>
 __device__ void read_labels(const Tile& t, const Tables& tables, int32_t column, int32_t row,
-                            uint32_t inside, LabelStrip<Label>& label) {
-  if (t.four_labels && inside == kWholeStrip) {
+                            bool whole, uint32_t inside, LabelRows<Label>& label) {
+  if (t.four_labels && whole) {
     const char* from = t.source.mask + tables.y.mask[row] + tables.x.mask[column];
 #pragma unroll
-    for (int32_t r = 0; r < kStrip; ++r) {
+    for (int32_t r = 0; r < kRowsAtOnce<Label>; ++r) {
       label[r] = *reinterpret_cast<const LabelRow<Label>*>(from);
       from += t.source.mask_y;
     }
@@ -58,12 +63,12 @@ __device__ void read_labels(const Tile& t, const Tables& tables, int32_t column,
   const bool aligned = t.masks_aligned;
   const auto x = four_of(tables.x.mask, column);
 #pragma unroll
-  for (int32_t r = 0; r < kStrip; ++r) {
+  for (int32_t r = 0; r < kRowsAtOnce<Label>; ++r) {
     const char* from = opaque(t.source.mask + tables.y.mask[row + r]);
     Label four[kStrip];
 #pragma unroll
     for (int32_t c = 0; c < kStrip; ++c) four[c] = load<Label>(from + x.of[c], aligned);
-    if (inside != kWholeStrip) {
+    if (!whole) {
 #pragma unroll
       for (int32_t c = 0; c < kStrip; ++c) four[c] = is_inside(inside, c, r) ? four[c] : Label{0};
     }
@@ -74,13 +79,13 @@ __device__ void read_labels(const Tile& t, const Tables& tables, int32_t column,
 
 template <class Label>
 __device__ void write_labels(const Batch& b, const Tile& t, int32_t column, int32_t row,
-                             const LabelStrip<Label>& label) {
+                             const LabelRows<Label>& label) {
   char* to = t.masks + row * b.mask_y + column * b.mask_x;
   const int32_t rows = t.rows - row, columns = t.columns - column;
-  if (t.four_labels_out && columns >= kStrip) {
+  if (t.four_labels_out && columns >= kStrip && rows >= kRowsAtOnce<Label>) {
 #pragma unroll
-    for (int32_t r = 0; r < kStrip; ++r) {
-      if (r < rows) *reinterpret_cast<LabelRow<Label>*>(to) = label[r];
+    for (const LabelRow<Label>& one : label) {
+      *reinterpret_cast<LabelRow<Label>*>(to) = one;
       to += b.mask_y;
     }
     return;
@@ -88,7 +93,7 @@ __device__ void write_labels(const Batch& b, const Tile& t, int32_t column, int3
   const bool aligned =
       (bits_of(t.masks) | bits_of(b.mask_y) | bits_of(b.mask_x)) % sizeof(Label) == 0;
 #pragma unroll
-  for (int32_t r = 0; r < kStrip; ++r) {
+  for (int32_t r = 0; r < kRowsAtOnce<Label>; ++r) {
 #pragma unroll
     for (int32_t c = 0; c < kStrip; ++c) {
       if (r < rows && c < columns) {
@@ -98,48 +103,73 @@ __device__ void write_labels(const Batch& b, const Tile& t, int32_t column, int3
   }
 }
 
+// Which pixels are ROI.
 template <class Label>
-__device__ void note_roi(const Batch& b, int32_t column, int32_t row, uint32_t inside,
-                         const LabelStrip<Label>& label, NoisyColumns& noisy) {
+__device__ uint32_t roi_of(const Batch& b, const LabelRows<Label>& label) {
+  uint32_t roi = 0;
+  if (b.label_count > 0) {
+#pragma unroll
+    for (int32_t i = 0; i < kStrip * kRowsAtOnce<Label>; ++i) {
+      const int32_t c = i % kStrip, r = i / kStrip;
+      if (in_roi(label[r].get(c), b.label_count, b.labels)) roi |= 1u << (8 * c + r);
+    }
+    return roi;
+  }
   uint32_t any = 0;
 #pragma unroll
-  for (int32_t r = 0; r < kStrip; ++r) {
-    for (uint32_t word : label[r].w) any |= word;
+  for (const LabelRow<Label>& one : label) {
+    for (uint32_t word : one.w) any |= word;
   }
-  if (any == 0 && b.label_count == 0) return;  // as most strips are
-  uint32_t roi = 0;                            // a bit for each pixel, as in `inside`
+  if (any == 0) return 0;  // as most strips are
 #pragma unroll
-  for (int32_t i = 0; i < kStrip * kStrip; ++i) {
-    const Label one = label[i % kStrip].get(i / kStrip);
-    const bool noisy_one = b.label_count == 0 ? one != 0 : in_roi(one, b.label_count, b.labels);
-    roi |= noisy_one ? 1u << i : 0;
+  for (int32_t r = 0; r < kRowsAtOnce<Label>; ++r) {
+    if constexpr (sizeof(Label) == 1) {
+      roi |= not_zero<Label>(label[r].w[0]) >> (7 - r);
+    } else {
+#pragma unroll
+      for (int32_t c = 0; c < kStrip; ++c) {
+        if (label[r].get(c) != 0) roi |= 1u << (8 * c + r);
+      }
+    }
   }
-  roi &= inside;
-  if (roi == 0) return;
-  const int32_t columns = __popc((roi | roi >> 1 | roi >> 2 | roi >> 3) & 0x1111u);
+  return roi;
+}
+
+__device__ inline void note_columns(int32_t column, int32_t row, uint32_t roi,
+                                    NoisyColumns& noisy) {
+  int32_t columns = 0;
+#pragma unroll
+  for (int32_t c = 0; c < kStrip; ++c) columns += (roi >> (8 * c) & 15) != 0 ? 1 : 0;
   int32_t place = atomicAdd(&noisy.count, columns);
-  const uint32_t band = static_cast<uint32_t>(row / kBandRows);
+  const uint32_t band = static_cast<uint32_t>(row) / kBandRows;
 #pragma unroll
   for (int32_t c = 0; c < kStrip; ++c) {
-    const uint32_t rows = roi >> (kStrip * c) & 15;
+    const uint32_t rows = roi >> (8 * c) & 15;
     if (rows) noisy.of[place++] = static_cast<uint16_t>(rows | band << 4 | (column + c) << 8);
   }
 }
 
-// Copies the tile's labels, and notes the columns that get noise.
+// Copies the labels of a strip, and notes the columns that get noise.
 __device__ inline void fill_labels(const Batch& b, const Tile& t, const Tables& tables,
+                                   int32_t column, int32_t row, uint32_t inside,
                                    NoisyColumns& noisy) {
-  if (!t.masks && t.p.noise < 0) return;
+  const bool noise = t.p.noise >= 0;
+  if (!t.masks && !noise) return;
+  uint32_t roi = 0;
   with_label(b.mask_bytes, [&](auto tag) {
     using Label = decltype(tag);
-    each_strip(t, 1, [&](int32_t column, int32_t row, int32_t) {
-      const uint32_t inside = covered(tables, column, row);
-      LabelStrip<Label> label = {};
-      if (inside) read_labels(t, tables, column, row, inside, label);
-      if (t.masks) write_labels(b, t, column, row, label);
-      if (inside && t.p.noise >= 0) note_roi(b, column, row, inside, label, noisy);
-    });
+    SASAUG_ROLLED
+    for (int32_t r = 0; r < kStrip; r += kRowsAtOnce<Label>) {
+      LabelRows<Label> label = {};
+      if (inside) {
+        read_labels<Label>(t, tables, column, row + r, inside == kWholeStrip, inside >> r, label);
+      }
+      if (t.masks) write_labels<Label>(b, t, column, row + r, label);
+      if (noise) roi |= roi_of<Label>(b, label) << r;
+    }
   });
+  roi &= inside;  // background may be ROI, too
+  if (roi) note_columns(column, row, roi, noisy);
 }
 
 }  // namespace SASAUG_VARIANT

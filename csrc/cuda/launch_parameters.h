@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "cuda/memory.h"
+#include "cuda/layout.h"
 
 namespace sasaug {
 
@@ -26,7 +26,8 @@ template <int kBytes>
 struct LaunchParameters {
   Batch batch;
   PlanInputs inputs;  // of no meaning where the plan is drawn already
-  int64_t first;      // number of the first sample in the whole batch
+  Layout layout;
+  int64_t first;  // number of the first sample in the whole batch
   Offsets at;
   alignas(8) char table[kBytes];
 };
@@ -101,6 +102,7 @@ class Packing {
     part.n = count;
     if (part.images) part.images += first * b.image_n;
     if (part.masks) part.masks += first * b.mask_n;
+    parameters.layout = layout_of(part);
 
     // the larger alignments first, so that every array has its own
     if (b.stacked) {

@@ -89,17 +89,6 @@ __device__ inline int32_t common_unit(uint64_t all) {
   return all % 16 == 0 ? 16 : (all % 4 == 0 ? 4 : (all % 2 == 0 ? 2 : 1));
 }
 
-// A piece of what repeats every four bytes, the u-th of its row.
-template <class Unit>
-__device__ Unit piece_of(uint32_t word, int32_t u) {
-  constexpr int32_t kEach = sizeof(Unit), kPieces = 4 / kEach;
-  return static_cast<Unit>(word >> (8 * kEach * (u % kPieces)));
-}
-template <>
-__device__ inline Bytes16 piece_of<Bytes16>(uint32_t word, int32_t) {
-  return Bytes16{{word, word, word, word}};
-}
-
 // Calls f with an unsigned integer of `bytes`, or with Bytes16.
 template <class F>
 __device__ void with_unit(int32_t bytes, F&& f) {

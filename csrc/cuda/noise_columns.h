@@ -9,71 +9,100 @@
 namespace sasaug {
 inline namespace SASAUG_VARIANT {
 
-// The random numbers of a column of four rows.
-__device__ inline void draw_column(const Batch& b, const Tile& t, uint32_t block, uint32_t channel,
-                                   float (&n)[kBandRows], uint32_t (&word)[kBandRows]) {
-  int draws = 0;
-  Noises::visit(t.p.noise, [&](auto kind) { draws = decltype(kind)::draws; });
-  if (draws & kNormal) {
-    const Words w = philox4x32(counter(block, t.p.id, Purpose::normal, channel, t.frame), b.seed);
-#pragma unroll
-    for (int32_t r = 0; r < kBandRows; r += 2) normal_pair(w.w[r], w.w[r + 1], n[r], n[r + 1]);
-  }
-  if (draws & kUniform) {
-    const Words w = philox4x32(counter(block, t.p.id, Purpose::uniform, channel, t.frame), b.seed);
-#pragma unroll
-    for (int32_t r = 0; r < kBandRows; ++r) word[r] = w.w[r];
-  }
-}
+// The random numbers of a column of four rows: those that a kind of noise draws.
+struct Column {
+  float n[kBandRows];
+  uint32_t word[kBandRows];
 
-// One channel of a column: its rows in the ROI are read, changed and written back.
-__device__ inline void change_column(const Batch& b, const Tile& t, int32_t place, uint32_t roi,
-                                     const float (&n)[kBandRows], const uint32_t (&word)[kBandRows],
-                                     Values& values) {
-  float x[kBandRows] = {};
+  template <class Kind>
+  __device__ void draw(uint64_t seed, uint64_t id, uint32_t frame, uint32_t block,
+                       uint32_t channel) {
+    if constexpr ((Kind::draws & kNormal) != 0) {
+      const Words w = philox4x32(counter(block, id, Purpose::normal, channel, frame), seed);
+#pragma unroll
+      for (int32_t r = 0; r < kBandRows; r += 2) normal_pair(w.w[r], w.w[r + 1], n[r], n[r + 1]);
+    }
+    if constexpr ((Kind::draws & kUniform) != 0) {
+      const Words w = philox4x32(counter(block, id, Purpose::uniform, channel, frame), seed);
+#pragma unroll
+      for (int32_t r = 0; r < kBandRows; ++r) word[r] = w.w[r];
+    }
+  }
+};
+
+// One channel of a column: its rows in the ROI are read, changed and written back. Row by row: with
+// Poisson noise, rates take ways of their own.
+template <class Kind>
+__device__ void change_column(const Batch& b, int32_t place, int32_t down, uint32_t roi,
+                              const Column& random, Noise noise, bool default_range,
+                              Values& values) {
+  float x[kBandRows];
   with_pixel(b.out_type, [&](auto tag) {
     const auto* from = reinterpret_cast<const decltype(tag)*>(values.bytes) + place;
 #pragma unroll
     for (int32_t r = 0; r < kBandRows; ++r) {
-      x[r] = Pixel<decltype(tag)>::load(from[r * t.stage.y]);
+      x[r] = Pixel<decltype(tag)>::load(from[r * down]);
     }
   });
+  const ValueRange range = b.out_range;
   float height[kBandRows];  // above black
 #pragma unroll
-  for (int32_t r = 0; r < kBandRows; ++r) height[r] = x[r] - b.out_range.low;
-  Noises::visit(t.p.noise, [&](auto kind) {
-    decltype(kind)::template apply<kBandRows>(height, Random{n, word}, b.out_range.full,
-                                              Noise{t.p.strength, b.salt_vs_pepper});
-  });
+  for (int32_t r = 0; r < kBandRows; ++r) {
+    height[r] = x[r] - range.low;
+    Kind::template apply<1>(height + r, Random{random.n + r, random.word + r}, range.full, noise);
+  }
+  if (default_range) {  // all that follows is one clip
+#pragma unroll
+    for (int32_t r = 0; r < kBandRows; ++r) x[r] = clip(height[r], range.full);
+  } else {
+#pragma unroll
+    for (int32_t r = 0; r < kBandRows; ++r) {
+      x[r] = after_noise(x[r], x[r] - range.low, height[r], range);
+    }
+  }
   with_pixel(b.out_type, [&](auto tag) {
     auto* to = reinterpret_cast<decltype(tag)*>(values.bytes) + place;
 #pragma unroll
     for (int32_t r = 0; r < kBandRows; ++r) {
-      const float noisy = after_noise(x[r], x[r] - b.out_range.low, height[r], b.out_range);
-      const auto stored = Pixel<decltype(tag)>::store(noisy);
-      if (roi >> r & 1) to[r * t.stage.y] = stored;
+      const auto stored = Pixel<decltype(tag)>::store(x[r]);
+      if ((roi & 1u << r) != 0) to[r * down] = stored;
     }
   });
 }
 
-__device__ inline void add_noise(const Batch& b, const Tile& t, const NoisyColumns& noisy,
-                                 Values& values) {
+template <class Kind>
+__device__ void add_noise_of(const Batch& b, const Layout& l, const Tile& t,
+                             const NoisyColumns& noisy, Values& values) {
+  // read once: for all that the compiler knows, values that are written could change them
+  const uint64_t id = t.p.id;
+  const uint32_t frame = t.frame;
+  const Noise noise{t.p.strength, b.salt_vs_pepper};
+  const Stage stage = t.stage;
+  const int32_t first_band = t.y0 / kBandRows, first_column = t.x0, count = noisy.count;
   SASAUG_ROLLED
-  for (int32_t i = threadIdx.x; i < noisy.count; i += kTileThreads) {
+  for (int32_t i = threadIdx.x; i < count; i += kTileThreads) {
     const uint32_t which = noisy.of[i], roi = which & 15;
-    const int32_t row = static_cast<int32_t>(which >> 4 & 15) * kBandRows;
+    const int32_t band = static_cast<int32_t>(which >> 4 & 15);
     const int32_t column = static_cast<int32_t>(which >> 8);
-    const uint32_t block = noise_block((t.y0 + row) / kBandRows, t.x0 + column, b.w);
-    float n[kBandRows] = {};
-    uint32_t word[kBandRows] = {};
+    const uint32_t block = noise_block(first_band + band, first_column + column, b.w);
+    int32_t place = band * kBandRows * stage.y + column * stage.x;
+    Column random;
     SASAUG_ROLLED
     for (int32_t channel = 0; channel < b.c; ++channel) {
       if (channel == 0 || b.per_channel) {
-        draw_column(b, t, block, static_cast<uint32_t>(channel), n, word);
+        random.draw<Kind>(b.seed, id, frame, block, static_cast<uint32_t>(channel));
       }
-      change_column(b, t, place_of(t, column, row, channel), roi, n, word, values);
+      change_column<Kind>(b, place, stage.y, roi, random, noise, l.default_range, values);
+      place += stage.c;
     }
   }
+}
+
+__device__ inline void add_noise(const Batch& b, const Layout& l, const Tile& t,
+                                 const NoisyColumns& noisy, Values& values) {
+  if (static_cast<int32_t>(threadIdx.x) >= noisy.count) return;
+  Noises::visit(t.p.noise,
+                [&](auto kind) { add_noise_of<decltype(kind)>(b, l, t, noisy, values); });
 }
 
 }  // namespace SASAUG_VARIANT

@@ -9,11 +9,6 @@
 namespace sasaug {
 inline namespace SASAUG_VARIANT {
 
-// Where a tile's values wait for their noise and leave from: in shared memory.
-struct alignas(16) Values {
-  char bytes[kRowValues * kTileRows * sizeof(float)];
-};
-
 // A value's place in the stage, in units of a value.
 __device__ inline int32_t place_of(const Tile& t, int32_t column, int32_t row, int32_t channel) {
   return row * t.stage.y + column * t.stage.x + channel * t.stage.c;
@@ -22,18 +17,18 @@ __device__ inline int32_t place_of(const Tile& t, int32_t column, int32_t row, i
 template <class T>
 __device__ T black_of(const Tile& t) {
   T black;
-  memcpy(&black, &t.black, sizeof black);
+  memcpy(&black, t.black, sizeof black);
   return black;
 }
 
-// A strip into the stage.
-template <class T>
-__device__ void put_strip(const Tile& t, int32_t place, const T (&v)[kStrip][kStrip],
+// Rows of a strip into the stage.
+template <class T, int32_t kRows>
+__device__ void put_strip(const Tile& t, int32_t place, const T (&v)[kRows][kStrip],
                           Values& values) {
   T* to = reinterpret_cast<T*>(values.bytes) + place;
   if (t.stage.x == 1) {
 #pragma unroll
-    for (int32_t r = 0; r < kStrip; ++r) {
+    for (int32_t r = 0; r < kRows; ++r) {
       Four<T> four;
 #pragma unroll
       for (int32_t c = 0; c < kStrip; ++c) four.of[c] = v[r][c];
@@ -42,35 +37,24 @@ __device__ void put_strip(const Tile& t, int32_t place, const T (&v)[kStrip][kSt
     return;
   }
 #pragma unroll
-  for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+  for (int32_t i = 0; i < kRows * kStrip; ++i) {
     to[i / kStrip * t.stage.y + i % kStrip * t.stage.x] = v[i / kStrip][i % kStrip];
   }
 }
 
-// The same, black where it is not `inside`.
-template <class T>
-__device__ void put_edge(const Tile& t, int32_t place, uint32_t inside, T (&v)[kStrip][kStrip],
-                         Values& values) {
-  if (inside != kWholeStrip) {
+// The same, black where they are not `inside`, which begins with the first of them.
+template <class T, int32_t kRows>
+__device__ void put_edge(const Tile& t, int32_t place, bool whole, uint32_t inside,
+                         T (&v)[kRows][kStrip], Values& values) {
+  if (!whole) {
     const T black = black_of<T>(t);
 #pragma unroll
-    for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+    for (int32_t i = 0; i < kRows * kStrip; ++i) {
       T& one = v[i / kStrip][i % kStrip];
       one = is_inside(inside, i % kStrip, i / kStrip) ? one : black;
     }
   }
   put_strip(t, place, v, values);
-}
-
-__device__ inline void put_black(const Batch& b, const Tile& t, int32_t place, Values& values) {
-  with_bits(b.out_type, [&](auto tag) {
-    decltype(tag) v[kStrip][kStrip];
-#pragma unroll
-    for (int32_t i = 0; i < kStrip * kStrip; ++i) {
-      v[i / kStrip][i % kStrip] = black_of<decltype(tag)>(t);
-    }
-    put_strip(t, place, v, values);
-  });
 }
 
 // ---- one strip ---------------------------------------------------------------------------------
@@ -99,7 +83,7 @@ __device__ void copy_strip(const Tile& t, const Tables& tables, const char* from
       v[r][c] = load<Bits>(at, t.source_aligned);
     }
   }
-  put_edge(t, place, inside, v, values);
+  put_edge(t, place, inside == kWholeStrip, inside, v, values);
 }
 
 // As method/thumbnail.h says. Integers need no question: a + (a - a) * 0 is a.
@@ -109,24 +93,24 @@ __device__ float between(float a, float b, float weight) {
 }
 
 // What most samples ask for, its loads free of branches: all can be under way at once.
-template <class In, bool kPairs>
+template <class In, bool kPairs, int32_t kRows>
 __device__ void bilinear_strip(const Tables& tables, const char* from, int32_t column, int32_t row,
-                               float (&v)[kStrip][kStrip]) {
+                               float (&v)[kRows][kStrip]) {
   auto value = [](const char* at) { return Pixel<In>::load(*reinterpret_cast<const In*>(at)); };
   const auto first = four_of(tables.x.first, column), second = four_of(tables.x.second, column);
   const auto across = four_of(tables.x.weight, column);
 #pragma unroll
-  for (int32_t r = 0; r < kStrip; ++r) {
+  for (int32_t r = 0; r < kRows; ++r) {
     const char* upper = opaque(from + tables.y.first[row + r]);
     const char* lower = opaque(from + tables.y.second[row + r]);
-    const float down = tables.y.weight[row + r];
+    const float down = tables.y.weight[row + r].real;
 #pragma unroll
     for (int32_t c = 0; c < kStrip; ++c) {
       const char *a = upper + first.of[c], *b = lower + first.of[c];
       const char* a_right = kPairs ? a + sizeof(In) : upper + second.of[c];
       const char* b_right = kPairs ? b + sizeof(In) : lower + second.of[c];
       v[r][c] = between<In>(between<In>(value(a), value(b), down),
-                            between<In>(value(a_right), value(b_right), down), across.of[c]);
+                            between<In>(value(a_right), value(b_right), down), across.of[c].real);
     }
   }
 }
@@ -143,19 +127,19 @@ __device__ void byte_strip(const Tables& tables, const char* from, int32_t colum
                            uint8_t (&v)[kStrip][kStrip]) {
   auto value = [](const char* at) { return uint32_t{*reinterpret_cast<const uint8_t*>(at)}; };
   const auto first = four_of(tables.x.first, column), second = four_of(tables.x.second, column);
-  const auto across = four_of(tables.x.fixed_weight, column);
+  const auto across = four_of(tables.x.weight, column);
   const uint32_t half = opaque(uint32_t{1 << 8}), halves = opaque(uint32_t{(1 << 14) + (1 << 20)});
 #pragma unroll
   for (int32_t r = 0; r < kStrip; ++r) {
     const char* upper = opaque(from + tables.y.first[row + r]);
     const char* lower = opaque(from + tables.y.second[row + r]);
-    const uint32_t down = static_cast<uint32_t>(tables.y.fixed_weight[row + r]);
+    const uint32_t down = static_cast<uint32_t>(tables.y.weight[row + r].fixed);
 #pragma unroll
     for (int32_t c = 0; c < kStrip; ++c) {
       const char *a = upper + first.of[c], *b = lower + first.of[c];
       const char* a_right = kPairs ? a + 1 : upper + second.of[c];
       const char* b_right = kPairs ? b + 1 : lower + second.of[c];
-      const uint32_t weight = static_cast<uint32_t>(across.of[c]);
+      const uint32_t weight = static_cast<uint32_t>(across.of[c].fixed);
       const uint32_t above = weighted(value(a), value(a_right), weight, half) >> 9;
       const uint32_t below = weighted(value(b), value(b_right), weight, half) >> 9;
       v[r][c] = static_cast<uint8_t>(weighted(above, below, down, halves) >> 21);
@@ -175,12 +159,12 @@ class Filter {
     for (int32_t tap = 0; tap < tables.x.taps[column]; ++tap) {
       const char* at = from + tables.x.first[column] + tap * t.source.image_x;
       const float value = down(at, row);
-      if (t.antialias_x) {
+      if (t.scale[0].antialias) {
         const int32_t i = t.x0 + column - t.p.thumbnail.x;
         sum = sum +
               value * tap_weight(tables.x, column, tap, i, t.p.window.width, t.p.thumbnail.width);
       } else {
-        sum = tap == 0 ? value : lerp(sum, value, tables.x.weight[column]);
+        sum = tap == 0 ? value : lerp(sum, value, tables.x.weight[column].real);
       }
     }
     return sum;
@@ -196,10 +180,10 @@ class Filter {
       with_pixel(b.in_type, [&](auto type) {
         value = Pixel<decltype(type)>::load(load<decltype(type)>(at, t.source_aligned));
       });
-      if (t.antialias_y) {
+      if (t.scale[1].antialias) {
         sum = sum + value * triangle_y(row, tap);
       } else {
-        sum = tap == 0 ? value : lerp(sum, value, tables.y.weight[row]);
+        sum = tap == 0 ? value : lerp(sum, value, tables.y.weight[row].real);
       }
     }
     return sum;
@@ -216,110 +200,100 @@ class Filter {
   const Tables& tables;
 };
 
-// ---- all of a tile -----------------------------------------------------------------------------
-
-// Calls work(column, row, from, place, inside) for the strips that the thumbnail covers,
-// wholly or in part, and makes the others black.
-template <class F>
-__device__ void each_covered(const Batch& b, const Tile& t, const Tables& tables, Values& values,
-                             F work) {
-  each_strip(t, b.c, [&](int32_t column, int32_t row, int32_t channel) {
-    const uint32_t inside = covered(tables, column, row);
-    const int32_t place = place_of(t, column, row, channel);
-    if (inside == 0) return put_black(b, t, place, values);
-    work(column, row, t.source.image + channel * t.source.image_c, place, inside);
+// Some rows of a strip. `inside` begins with their first one.
+template <bool kPairs, int32_t kRows>
+__device__ void bilinear_rows(const Batch& b, const Tile& t, const Tables& tables, const char* from,
+                              int32_t column, int32_t row, int32_t place, bool whole,
+                              uint32_t inside, Values& values) {
+  float x[kRows][kStrip];
+  with_pixel(b.in_type,
+             [&](auto in) { bilinear_strip<decltype(in), kPairs>(tables, from, column, row, x); });
+  if (b.in_type != b.out_type) {  // or both ranges are one
+#pragma unroll
+    for (int32_t i = 0; i < kRows * kStrip; ++i) {
+      float& one = x[i / kStrip][i % kStrip];
+      one = rescale(one, b.in_range, b.out_range);
+    }
+  }
+  with_pixel(b.out_type, [&](auto out) {
+    using Out = decltype(out);
+    Out v[kRows][kStrip];
+#pragma unroll
+    for (int32_t i = 0; i < kRows * kStrip; ++i) {
+      v[i / kStrip][i % kStrip] = Pixel<Out>::store(x[i / kStrip][i % kStrip]);
+    }
+    put_edge(t, place, whole, inside, v, values);
   });
 }
 
-__device__ inline void stage_copy(const Batch& b, const Tile& t, const Tables& tables,
-                                  Values& values) {
-  with_bits(b.out_type, [&](auto tag) {
-    each_covered(
-        b, t, tables, values,
-        [&](int32_t column, int32_t row, const char* from, int32_t place, uint32_t inside) {
-          copy_strip<decltype(tag)>(t, tables, from, column, row, place, inside, values);
-        });
-  });
+// What most samples ask for, two rows at a time: as many as the registers hold.
+__device__ inline void bilinear_values(const Batch& b, const Tile& t, const Tables& tables,
+                                       const char* from, int32_t column, int32_t row, int32_t place,
+                                       uint32_t inside, Values& values) {
+  constexpr int32_t kRows = kStrip / 2;
+  const bool whole = inside == kWholeStrip;
+  SASAUG_ROLLED
+  for (int32_t r = 0; r < kStrip; r += kRows) {
+    const int32_t at = place + r * t.stage.y;
+    if (t.pairs) {
+      bilinear_rows<true, kRows>(b, t, tables, from, column, row + r, at, whole, inside >> r,
+                                 values);
+    } else {
+      bilinear_rows<false, kRows>(b, t, tables, from, column, row + r, at, whole, inside >> r,
+                                  values);
+    }
+  }
 }
 
-// What most samples ask for.
-__device__ inline void stage_bilinear(const Batch& b, const Tile& t, const Tables& tables,
-                                      Values& values) {
-  const bool rescaled = b.in_type != b.out_type;  // or both ranges are one
-  each_covered(b, t, tables, values,
-               [&](int32_t column, int32_t row, const char* from, int32_t place, uint32_t inside) {
-                 float x[kStrip][kStrip];
-                 with_pixel(b.in_type, [&](auto in) {
-                   using In = decltype(in);
-                   if (t.pairs) return bilinear_strip<In, true>(tables, from, column, row, x);
-                   bilinear_strip<In, false>(tables, from, column, row, x);
-                 });
-                 if (rescaled) {
-#pragma unroll
-                   for (int32_t i = 0; i < kStrip * kStrip; ++i) {
-                     float& one = x[i / kStrip][i % kStrip];
-                     one = rescale(one, b.in_range, b.out_range);
-                   }
-                 }
-                 with_pixel(b.out_type, [&](auto out) {
-                   using Out = decltype(out);
-                   Out v[kStrip][kStrip];
-#pragma unroll
-                   for (int32_t i = 0; i < kStrip * kStrip; ++i) {
-                     v[i / kStrip][i % kStrip] = Pixel<Out>::store(x[i / kStrip][i % kStrip]);
-                   }
-                   put_edge(t, place, inside, v, values);
-                 });
-               });
+__device__ inline void byte_values(const Tile& t, const Tables& tables, const char* from,
+                                   int32_t column, int32_t row, int32_t place, uint32_t inside,
+                                   Values& values) {
+  uint8_t v[kStrip][kStrip];
+  if (t.pairs) {
+    byte_strip<true>(tables, from, column, row, v);
+  } else {
+    byte_strip<false>(tables, from, column, row, v);
+  }
+  put_edge(t, place, inside == kWholeStrip, inside, v, values);
 }
 
 // Everything else, a value at a time.
-__device__ inline void stage_filtered(const Batch& b, const Tile& t, const Tables& tables,
-                                      Values& values) {
+__device__ inline void filtered_values(const Batch& b, const Tile& t, const Tables& tables,
+                                       const char* from, int32_t column, int32_t row, int32_t place,
+                                       uint32_t inside, Values& values) {
   const Filter filter(b, t, tables);
-  each_covered(b, t, tables, values,
-               [&](int32_t column, int32_t row, const char* from, int32_t place, uint32_t inside) {
-                 with_pixel(b.out_type, [&](auto out) {
-                   using Out = decltype(out);
-                   Out* to = reinterpret_cast<Out*>(values.bytes) + place;
-                   SASAUG_ROLLED
-                   for (int32_t i = 0; i < kStrip * kStrip; ++i) {
-                     const int32_t r = i / kStrip, c = i % kStrip;
-                     Out one = black_of<Out>(t);
-                     if (is_inside(inside, c, r)) {
-                       const float x = filter.pixel(from, column + c, row + r);
-                       one = Pixel<Out>::store(rescale(x, b.in_range, b.out_range));
-                     }
-                     to[r * t.stage.y + c * t.stage.x] = one;
-                   }
-                 });
-               });
+  with_pixel(b.out_type, [&](auto out) {
+    using Out = decltype(out);
+    Out* to = reinterpret_cast<Out*>(values.bytes) + place;
+    SASAUG_ROLLED
+    for (int32_t i = 0; i < kStrip * kStrip; ++i) {
+      const int32_t r = i / kStrip, c = i % kStrip;
+      Out one = black_of<Out>(t);
+      if (is_inside(inside, c, r)) {
+        const float x = filter.pixel(from, column + c, row + r);
+        one = Pixel<Out>::store(rescale(x, b.in_range, b.out_range));
+      }
+      to[r * t.stage.y + c * t.stage.x] = one;
+    }
+  });
 }
 
-__device__ inline void stage_bytes(const Batch& b, const Tile& t, const Tables& tables,
-                                   Values& values) {
-  each_covered(b, t, tables, values,
-               [&](int32_t column, int32_t row, const char* from, int32_t place, uint32_t inside) {
-                 uint8_t v[kStrip][kStrip];
-                 if (t.pairs) {
-                   byte_strip<true>(tables, from, column, row, v);
-                 } else {
-                   byte_strip<false>(tables, from, column, row, v);
-                 }
-                 put_edge(t, place, inside, v, values);
-               });
-}
-
-__device__ inline void stage_thumbnail(const Batch& b, const Tile& t, const Tables& tables,
-                                       Values& values) {
-  if (t.copied) {
-    stage_copy(b, t, tables, values);
-  } else if (t.integers) {
-    stage_bytes(b, t, tables, values);
-  } else if (!t.antialias_x && !t.antialias_y && t.source_aligned) {
-    stage_bilinear(b, t, tables, values);
+// The values of one channel of a strip that the thumbnail covers, wholly or in part.
+__device__ inline void stage_values(const Batch& b, const Tile& t, const Tables& tables,
+                                    int32_t column, int32_t row, int32_t channel, uint32_t inside,
+                                    Values& values) {
+  const int32_t place = place_of(t, column, row, channel);
+  const char* from = t.source.image + channel * t.source.image_c;
+  if (t.resize == Resize::none) {
+    with_bits(b.out_type, [&](auto tag) {
+      copy_strip<decltype(tag)>(t, tables, from, column, row, place, inside, values);
+    });
+  } else if (t.resize == Resize::integers) {
+    byte_values(t, tables, from, column, row, place, inside, values);
+  } else if (t.resize == Resize::bilinear) {
+    bilinear_values(b, t, tables, from, column, row, place, inside, values);
   } else {
-    stage_filtered(b, t, tables, values);
+    filtered_values(b, t, tables, from, column, row, place, inside, values);
   }
 }
 

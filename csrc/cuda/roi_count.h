@@ -14,37 +14,42 @@ inline namespace SASAUG_VARIANT {
 
 using RoiArea = unsigned long long;  // the type of CUDA's 64-bit atomics
 
-// Labels of the ROI among those in eight bytes, all compared at once.
-template <class Label>
-__device__ int32_t roi_labels(uint64_t labels, int32_t label_count, const uint64_t* wanted) {
-  constexpr int kBits = 8 * sizeof(Label);
-  constexpr uint64_t kOnes = ~uint64_t{0} / static_cast<Label>(~Label{0});  // 1 in every label
-  constexpr uint64_t kTop = kOnes << (kBits - 1);
-  auto not_zero = [](uint64_t v) { return (((v & ~kTop) + ~kTop) | v) & kTop; };
-  if (label_count == 0) return __popcll(not_zero(labels));
-  uint64_t roi = 0;
-  SASAUG_ROLLED
-  for (int32_t k = 0; k < label_count; ++k) {
-    roi |= not_zero(labels ^ static_cast<Label>(wanted[k]) * kOnes) ^ kTop;
-  }
-  return __popcll(roi);
+// The top bit of each label that is not 0, among those in a word.
+template <class Label, class Word>
+__device__ Word not_zero(Word labels) {
+  constexpr Word kOnes = ~Word{0} / static_cast<Label>(~Label{0});  // 1 in every label
+  constexpr Word kTop = kOnes << (8 * sizeof(Label) - 1);
+  return (((labels & ~kTop) + ~kTop) | labels) & kTop;
 }
 
-// A mask without gaps, from its 16-byte piece `i` on, a piece in every kPlanThreads.
+// Labels among those in eight bytes that are one of `wanted`, all compared at once.
 template <class Label>
-__device__ int32_t roi_of_pieces(const Bytes16* mask, int64_t i, int64_t count, const Batch& b) {
-  Bytes16 v[kTogether];
-#pragma unroll
-  for (int32_t k = 0; k < kTogether; ++k) {
-    v[k] = i + k * kPlanThreads < count ? mask[i + k * kPlanThreads] : Bytes16{};
+__device__ int32_t roi_labels(uint64_t labels, int32_t label_count, const uint64_t* wanted) {
+  constexpr uint64_t kOnes = ~uint64_t{0} / static_cast<Label>(~Label{0});
+  uint64_t others = ~uint64_t{0};
+  SASAUG_ROLLED
+  for (int32_t k = 0; k < label_count; ++k) {
+    others &= not_zero<Label>(labels ^ static_cast<Label>(wanted[k]) * kOnes);
   }
+  return static_cast<int32_t>(sizeof labels / sizeof(Label)) - __popcll(others);
+}
+
+struct alignas(16) LabelPiece {
+  uint64_t w[2];
+};
+
+// Pieces of a mask without gaps, one in every kPlanThreads.
+template <class Label, int32_t kCount, bool kAnyLabel>
+__device__ int32_t roi_of_pieces(const LabelPiece* mask, const Batch& b) {
+  LabelPiece v[kCount];
+#pragma unroll
+  for (int32_t k = 0; k < kCount; ++k) v[k] = mask[k * kPlanThreads];
   int32_t area = 0;
 #pragma unroll
-  for (int32_t k = 0; k < kTogether; ++k) {
-    if (i + k * kPlanThreads >= count) break;
-    for (int32_t half = 0; half < 4; half += 2) {
-      const uint64_t eight = v[k].w[half] | uint64_t{v[k].w[half + 1]} << 32;
-      area += roi_labels<Label>(eight, b.label_count, b.labels);
+  for (int32_t k = 0; k < kCount; ++k) {
+    for (uint64_t eight : v[k].w) {
+      area += kAnyLabel ? __popcll(not_zero<Label>(eight))
+                        : roi_labels<Label>(eight, b.label_count, b.labels);
     }
   }
   return area;
@@ -72,6 +77,7 @@ __device__ bool roi_exceeds(const Source& source, const Batch& b, int64_t enough
   const bool aligned =
       (bits_of(source.mask) | bits_of(source.mask_y) | bits_of(source.mask_x)) % size == 0;
   const int32_t thread = static_cast<int32_t>(threadIdx.x);
+  const bool any_label = b.label_count == 0;
   const int64_t count = pieces ? bytes / 16 : source.h;
   const int64_t first = pieces ? thread : thread / kWarp;
   const int64_t round = pieces ? kTogether * kPlanThreads : kPlanThreads / kWarp;
@@ -79,10 +85,20 @@ __device__ bool roi_exceeds(const Source& source, const Batch& b, int64_t enough
   SASAUG_ROLLED
   for (int64_t start = 0; start < count && !more; start += round) {
     int32_t area = 0;
-    if (start + first < count) {
-      area = pieces ? roi_of_pieces<Label>(reinterpret_cast<const Bytes16*>(source.mask),
-                                           start + first, count, b)
-                    : roi_of_row<Label>(source, start + first, aligned, b);
+    if (pieces) {
+      const LabelPiece* mask = reinterpret_cast<const LabelPiece*>(source.mask) + start + first;
+      if (start + round <= count) {
+        area = any_label ? roi_of_pieces<Label, kTogether, true>(mask, b)
+                         : roi_of_pieces<Label, kTogether, false>(mask, b);
+      } else {
+        SASAUG_ROLLED
+        for (int64_t i = start + first; i < count; i += kPlanThreads, mask += kPlanThreads) {
+          area += any_label ? roi_of_pieces<Label, 1, true>(mask, b)
+                            : roi_of_pieces<Label, 1, false>(mask, b);
+        }
+      }
+    } else if (start + first < count) {
+      area = roi_of_row<Label>(source, start + first, aligned, b);
     }
     for (int32_t lanes = kWarp / 2; lanes > 0; lanes /= 2) {
       area += __shfl_down_sync(0xFFFFFFFFu, area, lanes);

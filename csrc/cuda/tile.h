@@ -3,68 +3,77 @@
 #pragma once
 #include <cstdint>
 
-#include "cuda/memory.h"
+#include "cuda/layout.h"
 
 namespace sasaug {
-
-constexpr int32_t kTileThreads = 256;
-constexpr int32_t kPlainThreads = kTileThreads / 2;  // for the image of a plain tile, or its labels
-constexpr int32_t kTileRows = 64;
-constexpr int32_t kRowValues = 128;  // of a tile's row, all channels together
-
-// A thread's share of a tile: strips of 4 x 4 pixels. Four rows share their random words
-// (kBandRows), and four neighbours make one access.
-constexpr int32_t kStrip = 4;
-constexpr uint32_t kWholeStrip = 0xFFFF;  // a bit for each of its pixels, column by column
-
 inline namespace SASAUG_VARIANT {
 
-SASAUG_HD int32_t tile_columns(const Batch& b) {
-  return b.c == 1 ? kRowValues : (b.c == 2 ? kRowValues / 2 : kRowValues / 4);
-}
+// Where a tile's values wait for their noise and leave from: in shared memory.
+struct alignas(16) Values {
+  char bytes[kRowValues * kTileRows * sizeof(float)];
+};
 
-SASAUG_HD int64_t tiles_across(const Batch& b) { return (int64_t{b.w} - 1) / tile_columns(b) + 1; }
-SASAUG_HD int64_t tiles_down(const Batch& b) { return (int64_t{b.h} - 1) / kTileRows + 1; }
-SASAUG_HD int64_t tile_count(const Batch& b) {
-  return frame_count(b) * tiles_down(b) * tiles_across(b);
-}
-
-// How the values of a tile lie in shared memory, in units of a value: as they leave for the canvas.
-struct Stage {
-  int32_t y, x, c;
+// What rows are written from. Black is one piece of 16 bytes, which stands for all of them.
+struct Origin {
+  const char* at;
+  int64_t y, plane;
+  int32_t within;  // a bit mask: of an offset in a row, the part that counts
 };
 
 // A tile's rows without gaps, as they are written: in units of `unit` bytes.
-struct Rows {
+struct alignas(16) Rows {
+  Origin from;
   char* to;
   int64_t y, plane;
-  int32_t unit, units, rows, planes;
+  int64_t from_down, down;  // from a thread's row to its next
+  int32_t step;             // the same in rows
+  int32_t threads;          // that share them out
   int32_t lanes;  // log2: a power of two of threads share a row, so that short rows keep them busy
-  int32_t step;   // from a thread's row to its next
+  int32_t unit, units, rows, planes;
 };
+
+// What an axis of a tile's tables is made from.
+struct Scale {
+  int32_t n_src, n_dst;
+  bool antialias, integers;
+  int64_t image_step, mask_step;
+  int32_t low, high, count;  // the thumbnail's part of the tile, and the tile
+  int32_t start;             // the tile's first pixel, as the thumbnail counts
+};
+
+// Strips of a tile, `all` of them, numbered along the rows. The division by `across` is a
+// multiplication.
+struct Strips {
+  int32_t column, row;  // of the first
+  int32_t across, all;
+  uint32_t reciprocal;  // 2^16 / across, rounded up
+};
+
+// How a thumbnail's values are made.
+enum class Resize : int32_t { none, integers, bilinear, filter };
 
 // A tile: some columns and rows of a frame's canvas, or what is left of them at its edges. Kept
 // once for all its threads, which have few registers.
 struct Tile {
   Source source;  // its addresses those of the window's first pixel
   Sample p;
-  char *images, *masks;                      // those of the tile's first pixel
-  const char *image_beneath, *mask_beneath;  // the window's, where nothing is resized
+  char *images, *masks;  // those of the tile's first pixel
   int32_t y0, x0, rows, columns;
   int32_t left, right, top, bottom;  // the thumbnail's part of the tile; empty: left == right
+  Strips strips;                     // those that it covers, wholly or in part
+  Scale scale[2];                    // along x, along y
   Stage stage;
-  uint32_t black;  // a black value's bits, repeated in all four bytes
-  uint32_t frame;  // of the sample
-  bool copied, antialias_x, antialias_y;
-  bool integers;  // bytes are resized by fixed_lerp
+  alignas(16) uint32_t black[4];     // a black value's bits, repeated
+  alignas(16) uint32_t no_label[4];  // background's
+  uint32_t frame;                    // of the sample
+  bool whole;                        // the thumbnail covers all of it
+  Resize resize;
   // The bilinear pair of every column is two neighbouring values: rows shrink, and lie gapless.
   bool pairs;
   bool source_aligned, masks_aligned;
-  bool gapless;  // the canvas's rows are written in units
-  bool plain;    // wholly black or wholly a copy, in rows without gaps
-  bool more;     // this is not the block's last tile
+  bool plain;                                      // wholly black or wholly a copy, without gaps
+  bool more;                                       // this is not the block's last tile
   bool four_values, four_labels, four_labels_out;  // four neighbours in one access
-  int32_t across;                                  // log2 of the strips in a row
   Rows image_rows, mask_rows;
 };
 
@@ -73,82 +82,108 @@ struct TilePlace {
   int32_t y0, x0;
 };
 
-__device__ inline TilePlace tile_place(const Batch& b, int64_t number) {
-  const int64_t row = quotient(number, tiles_across(b)), of = quotient(row, tiles_down(b));
-  return {frame_place(b, of), static_cast<int32_t>(row - of * tiles_down(b)) * kTileRows,
-          static_cast<int32_t>(number - row * tiles_across(b)) * tile_columns(b)};
+__device__ inline TilePlace tile_place(const Batch& b, const Layout& l, int64_t number) {
+  const int64_t row = quotient(number, l.across), of = quotient(row, l.down);
+  return {frame_place(b, of), static_cast<int32_t>(row - of * l.down) * kTileRows,
+          static_cast<int32_t>(number - row * l.across) * l.columns};
 }
 
-// Black as the output stores it, in all four bytes.
-__device__ inline uint32_t repeated_black(const Batch& b) {
-  const uint32_t bits = black_bits(b);
-  const int32_t size = pixel_bytes(b.out_type);
-  return size == 1 ? bits * 0x01010101u : (size == 2 ? bits * 0x00010001u : bits);
-}
-
-__device__ inline Rows make_rows(char* to, int64_t y, int64_t plane, int32_t planes, int32_t bytes,
-                                 int32_t rows, int32_t threads, uint64_t alignment) {
+__device__ inline Rows make_rows(const Origin& from, char* to, int64_t y, int64_t plane,
+                                 int32_t planes, int32_t bytes, int32_t rows, int32_t threads,
+                                 uint64_t alignment) {
   const int32_t unit = common_unit(alignment | static_cast<uint64_t>(bytes));
   const int32_t units = bytes / unit;
   const int32_t lanes = units > threads / 2 ? 31 - __clz(threads) : 32 - __clz(units - 1);
-  return {to, y, plane, unit, units, rows, planes, lanes, threads >> lanes};
+  const int32_t step = threads >> lanes;
+  Rows r;
+  r.from = from;
+  r.to = to;
+  r.y = y;
+  r.plane = plane;
+  r.from_down = step * from.y;
+  r.down = step * y;
+  r.step = step;
+  r.threads = threads;
+  r.lanes = lanes;
+  r.unit = unit;
+  r.units = units;
+  r.rows = rows;
+  r.planes = planes;
+  return r;
+}
+
+__device__ inline Strips make_strips(int32_t left, int32_t right, int32_t top, int32_t bottom) {
+  const uint32_t column = static_cast<uint32_t>(left) / kStrip;
+  const uint32_t row = static_cast<uint32_t>(top) / kStrip;
+  const uint32_t across = (static_cast<uint32_t>(right) + kStrip - 1) / kStrip - column;
+  const uint32_t down = (static_cast<uint32_t>(bottom) + kStrip - 1) / kStrip - row;
+  const uint32_t divisor = across > 0 ? across : 1;
+  return {static_cast<int32_t>(column) * kStrip, static_cast<int32_t>(row) * kStrip,
+          static_cast<int32_t>(across), static_cast<int32_t>(across * down),
+          (0xFFFF + divisor) / divisor};
+}
+
+__device__ inline Origin repeated(const uint32_t (&piece)[4]) {
+  return {reinterpret_cast<const char*>(piece), 0, 0, sizeof piece - 1};
 }
 
 // What decides how memory is accessed.
-__device__ inline void find_accesses(const Batch& b, Tile& t, bool same_size) {
+__device__ inline void find_accesses(const Batch& b, const Layout& l, const Values& values, Tile& t,
+                                     bool same_size) {
   const Source& q = t.source;
-  const int64_t in = pixel_bytes(b.in_type), out = pixel_bytes(b.out_type), label = b.mask_bytes;
-  const bool interleaved = b.c > 1 && b.image_c == out && b.image_x == b.c * out;
-  const int32_t columns = tile_columns(b);
-  t.stage = interleaved ? Stage{columns * b.c, b.c, 1} : Stage{columns, 1, columns * kTileRows};
-  t.gapless = interleaved || b.image_x == out;
-  t.source_aligned = (bits_of(q.image) | bits_of(q.image_y) | bits_of(q.image_x) |
-                      (b.c > 1 ? bits_of(q.image_c) : 0)) %
-                         in ==
-                     0;
+  const int64_t in = l.in_bytes, out = l.out_bytes, label = b.mask_bytes;
+  const uint64_t steps = bits_of(q.image_y) | bits_of(q.image_x) | (b.c > 1 ? q.image_c : 0);
+  t.source_aligned = ((bits_of(q.image) | steps) & (in - 1)) == 0;
+  t.masks_aligned = ((bits_of(q.mask) | bits_of(q.mask_y) | bits_of(q.mask_x)) & (label - 1)) == 0;
   t.pairs = t.p.window.width > t.p.thumbnail.width && q.image_x == in;
-  t.masks_aligned = (bits_of(q.mask) | bits_of(q.mask_y) | bits_of(q.mask_x)) % label == 0;
 
   const int32_t y = t.y0 - t.p.thumbnail.y, x = t.x0 - t.p.thumbnail.x;
-  t.image_beneath = q.image + y * q.image_y + x * q.image_x;
-  t.mask_beneath = q.mask + y * q.mask_y + x * q.mask_x;
-  const bool gapless_source = interleaved ? q.image_c == in && q.image_x == b.c * in  //
-                                          : q.image_x == in;
-  const uint64_t image_bits = bits_of(t.image_beneath) | bits_of(q.image_y) |
-                              (b.c > 1 && !interleaved ? bits_of(q.image_c) : 0);
-  const uint64_t mask_bits = bits_of(t.mask_beneath) | bits_of(q.mask_y);
-  auto width = [](int64_t size) { return bits_of(size < 4 ? 4 * size : 16); };
-  t.four_values = !interleaved && q.image_x == in && image_bits % width(in) == 0;
-  t.four_labels = same_size && q.mask_x == label && mask_bits % width(label) == 0;
+  const char* image_beneath = q.image + y * q.image_y + x * q.image_x;
+  const char* mask_beneath = q.mask + y * q.mask_y + x * q.mask_x;
+  const bool gapless_source = l.interleaved ? q.image_c == in && q.image_x == b.c * in  //
+                                            : q.image_x == in;
+  const uint64_t image_bits =
+      bits_of(image_beneath) | bits_of(q.image_y) | (l.planes > 1 ? bits_of(q.image_c) : 0);
+  const uint64_t mask_bits = bits_of(mask_beneath) | bits_of(q.mask_y);
+  auto beyond = [](int64_t size) { return bits_of((size < 4 ? 4 * size : 16) - 1); };
+  t.four_values = !l.interleaved && q.image_x == in && (image_bits & beyond(in)) == 0;
+  t.four_labels = same_size && q.mask_x == label && (mask_bits & beyond(label)) == 0;
   const uint64_t out_bits = bits_of(t.masks) | bits_of(b.mask_y);
-  t.four_labels_out = b.mask_x == label && out_bits % width(label) == 0;
+  t.four_labels_out = b.mask_x == label && (out_bits & beyond(label)) == 0;
 
-  const bool black = t.left == t.right;
-  const bool whole = t.right - t.left == t.columns && t.bottom - t.top == t.rows;
-  const bool copy = whole && t.copied && t.p.noise < 0 && gapless_source && q.mask_x == label;
-  t.plain = (black || copy) && t.gapless && (!t.masks || b.mask_x == label);
-  const bool together = interleaved || b.c == 1;
+  const bool copy =
+      t.whole && t.resize == Resize::none && t.p.noise < 0 && gapless_source && q.mask_x == label;
+  t.plain = (t.left == t.right || copy) && l.gapless && l.labels_gapless;
   const uint64_t image_to =
-      bits_of(t.images) | bits_of(b.image_y) | (together ? 0 : bits_of(b.image_c));
-  t.image_rows = make_rows(t.images, b.image_y, b.image_c, together ? 1 : b.c,
-                           t.columns * t.stage.x * static_cast<int32_t>(out), t.rows,
-                           t.plain ? kPlainThreads : kTileThreads,
+      bits_of(t.images) | bits_of(b.image_y) | (l.planes > 1 ? bits_of(b.image_c) : 0);
+  // so many that each writes eight pieces of 16 bytes; half of them all where labels need the
+  // others
+  const int32_t most = t.plain ? kTileThreads / 2 : kTileThreads;
+  const int32_t threads = kFewThreads * l.out_bytes < most ? kFewThreads * l.out_bytes : most;
+  const Origin image_from =
+      !t.plain ? Origin{values.bytes, t.stage.y * out, t.stage.c * out, ~0}
+               : (copy ? Origin{image_beneath, q.image_y, q.image_c, ~0} : repeated(t.black));
+  t.image_rows = make_rows(image_from, t.images, b.image_y, b.image_c, l.planes,
+                           t.columns * t.stage.x * l.out_bytes, t.rows, threads,
                            image_to | (t.plain && copy ? image_bits : 0));
-  t.mask_rows = make_rows(t.masks, b.mask_y, 0, 1, t.columns * b.mask_bytes, t.rows, kPlainThreads,
+  const Origin mask_from = copy ? Origin{mask_beneath, q.mask_y, 0, ~0} : repeated(t.no_label);
+  t.mask_rows = make_rows(mask_from, t.masks, b.mask_y, 0, 1, t.columns * b.mask_bytes, t.rows,
+                          b.mask_bytes == 1 ? kFewThreads : kTileThreads / 2,
                           out_bits | (copy ? mask_bits : 0));
+  if (!t.masks || !l.labels_gapless) t.mask_rows.threads = 0;
 }
 
-__device__ inline Tile make_tile(const Batch& b, TilePlace at, const Source& source,
-                                 const Sample& p) {
-  Tile t;
+__device__ inline void make_tile(const Batch& b, const Layout& l, TilePlace at,
+                                 const Source& source, const Sample& p, const Values& values,
+                                 Tile& t) {
   t.source = frame_of(source, at.of.frame);
   t.frame = static_cast<uint32_t>(at.of.frame);
   t.p = p;
   t.y0 = at.y0;
   t.x0 = at.x0;
   t.rows = b.h - at.y0 < kTileRows ? b.h - at.y0 : kTileRows;
-  t.columns = b.w - at.x0 < tile_columns(b) ? b.w - at.x0 : tile_columns(b);
-  t.across = 31 - __clz(tile_columns(b) / kStrip);
+  t.columns = b.w - at.x0 < l.columns ? b.w - at.x0 : l.columns;
+  t.stage = l.stage;
   t.images = b.images + at.of.s * b.image_n + at.of.frame * b.image_t + at.y0 * b.image_y +
              at.x0 * b.image_x;
   t.masks = b.masks ? b.masks + at.of.s * b.mask_n + at.of.frame * b.mask_t + at.y0 * b.mask_y +
@@ -164,27 +199,47 @@ __device__ inline Tile make_tile(const Batch& b, TilePlace at, const Source& sou
   t.top = within(thumbnail.y - t.y0, t.rows);
   t.bottom = within(thumbnail.y + thumbnail.height - t.y0, t.rows);
   if (t.top >= t.bottom || t.left >= t.right) t.left = t.right = t.top = t.bottom = 0;
+  t.whole = t.right - t.left == t.columns && t.bottom - t.top == t.rows;
 
   const bool same_size = window.width == thumbnail.width && window.height == thumbnail.height;
-  t.copied = b.in_type == b.out_type && same_size;
-  t.antialias_x = shrinks_antialiased(b.antialias, window.width, thumbnail.width);
-  t.antialias_y = shrinks_antialiased(b.antialias, window.height, thumbnail.height);
-  t.integers = in_integers(b, window, thumbnail);
-  t.black = repeated_black(b);
-  find_accesses(b, t, same_size);
-  return t;
+  const bool antialias_x = shrinks_antialiased(b.antialias, window.width, thumbnail.width);
+  const bool antialias_y = shrinks_antialiased(b.antialias, window.height, thumbnail.height);
+  const bool black = t.left == t.right;  // then no table is read
+  const int32_t columns = black ? 0 : (t.columns + kStrip - 1) / kStrip * kStrip;
+  const bool integers = in_integers(b, window, thumbnail);
+  t.scale[0] = {window.width,  thumbnail.width, antialias_x, integers, source.image_x,
+                source.mask_x, t.left,          t.right,     columns,  t.x0 - thumbnail.x};
+  t.scale[1] = {window.height,         thumbnail.height,  antialias_y, integers,
+                source.image_y,        source.mask_y,     t.top,       t.bottom,
+                black ? 0 : kTileRows, t.y0 - thumbnail.y};
+  for (int32_t k = 0; k < 4; ++k) {
+    t.black[k] = l.black;
+    t.no_label[k] = 0;
+  }
+  t.resize = b.in_type == b.out_type && same_size ? Resize::none
+             : integers                           ? Resize::integers
+                                                  : Resize::bilinear;
+  find_accesses(b, l, values, t, same_size);
+  if (t.resize == Resize::bilinear && (antialias_x || antialias_y || !t.source_aligned)) {
+    t.resize = Resize::filter;
+  }
+  // labels between gaps are written one by one, background too
+  t.strips = l.labels_gapless ? make_strips(t.left, t.right, t.top, t.bottom)
+                              : make_strips(0, t.columns, 0, t.rows);
 }
 
-// Calls work(column, row, k) for the thread's strips, `times` in all for each: k = 0, 1 ...
+// Calls work(column, row, channel) for the thread's share of the strips, in each channel.
 template <class F>
-__device__ void each_strip(const Tile& t, int32_t times, F work) {
-  constexpr int32_t kDown = 4;  // log2 of the strips in a column
-  static_assert(kStrip << kDown == kTileRows, "whole strips");
-  const int32_t across = t.across, all = kDown + across;
+__device__ void each_strip(const Strips& strips, int32_t channels, F work) {
+  const int32_t all = strips.all;
   SASAUG_ROLLED
-  for (int32_t i = threadIdx.x; i < times << all; i += kTileThreads) {
-    const int32_t column = (i & ((1 << across) - 1)) * kStrip, row = (i >> across & 15) * kStrip;
-    if (column < t.columns && row < t.rows) work(column, row, i >> all);
+  for (int32_t i = threadIdx.x; i < channels * all; i += kTileThreads) {
+    int32_t strip = i, channel = 0;
+    SASAUG_ROLLED
+    for (; strip >= all; strip -= all) ++channel;
+    const int32_t down = static_cast<int32_t>(strip * strips.reciprocal >> 16);
+    work(strips.column + (strip - down * strips.across) * kStrip, strips.row + down * kStrip,
+         channel);
   }
 }
 

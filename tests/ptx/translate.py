@@ -19,6 +19,7 @@ from typing import Any
 TYPES = {f"{kind}{bits}" for kind in "usb" for bits in (8, 16, 32, 64)} | {"f32", "f64", "pred"}
 SPACES = ("global", "shared", "param")
 SPECIAL = {f"%{name}.x": f"t.{name}" for name in ("tid", "ntid", "ctaid", "nctaid")}
+SCRATCH = "  Register<u64> tmp_;"
 KEYWORDS = {"and", "or", "xor", "not"}
 KERNEL = re.compile(
     r"\.entry\s+(\w+)\(\s*\.param\s+\.align\s+\d+\s+\.b8\s+(\w+)\[(\d+)\]\s*\)(.*?)^\{(.*?)^\}",
@@ -107,7 +108,7 @@ def kind_of(text: str, operand: str) -> tuple[str, str]:
 
 def width(register: str) -> int:
     """Of a register, by the letters that nvcc gives it."""
-    return {"%r": 32, "%rd": 64, "%rs": 16, "%f": 32, "%fd": 64}[register.rstrip("0123456789")]
+    return {"%r": 32, "%rd": 64, "%tmp": 64, "%rs": 16, "%f": 32, "%fd": 64}[register.rstrip("0123456789")]
 
 
 def translate(text: str) -> str:
@@ -153,8 +154,11 @@ def one_kernel(m: re.Match[str], files: dict[str, str]) -> Kernel:
     k = Kernel(name, parameters, int(size), int(bound[1]) if bound else 1024)
     line, fresh = "?", True  # fresh: the next instruction begins a block
     for raw in re.split(r"[;\n]", body):
-        text = " ".join(raw.split())
+        text = " ".join(raw.split()).removeprefix("{ ")
         if not text or text in "{}" or text.startswith(".pragma"):
+            continue
+        if text == ".reg .b64 %tmp":  # of a few instructions: an address made generic
+            k.registers += [] if SCRATCH in k.registers else [SCRATCH]
             continue
         if r := re.fullmatch(r"\.reg \.(\w+) %(\w+)<(\d+)>", text):
             kind = "bool" if r[1] == "pred" else f"u{r[1][1:]}"
