@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from inputs import ellipses, frames
+from peers import name_missing_operators
 from peers.ours import copy
 from peers.peer import SEED, job
 
@@ -61,6 +62,7 @@ def albumentations() -> Call:
 
 
 def torchvision() -> Call:
+    name_missing_operators()
     adapter = imported("torchvision", "torchvision")
     from torchvision import tv_tensors
 

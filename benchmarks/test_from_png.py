@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from from_png import NAMES, WORKERS, Cost, Files, run, table
+from from_png import NAMES, WORKERS, Cost, Files, contenders, run, table
 from loading import BATCH, Loading, loading
 from torch.utils.data import default_collate
 
@@ -25,6 +26,12 @@ def test_files_hold_the_frames(tmp_path: Path) -> None:
 def test_an_epoch_of_each(contender: str, tmp_path: Path) -> None:
     cost = run(tmp_path, loading(contender), BATCH, 0)
     assert cost.images == BATCH and cost.seconds > 0
+
+
+def test_no_installed_library_is_left_out() -> None:
+    """Torchvision's wheel may not load its operators beside the torch of another build."""
+    peers = {"albumentations": "albumentations", "torchvision v2": "torchvision", "MONAI": "monai"}
+    assert {name for name, module in peers.items() if find_spec(module)} <= set(contenders())
 
 
 def test_the_time_of_workers_is_counted(tmp_path: Path) -> None:

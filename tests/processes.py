@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -21,11 +22,13 @@ def start(*arguments, **options):
     return subprocess.Popen(command, **(quiet | options))
 
 
-def missing(module, extra):
+def missing(module, extra, *arguments):
     """Return all that the command line says where a module of an extra is not installed."""
+    together = "cli" if extra == "cli" else f"cli,{extra}"
     return (
         f"error: {module} is missing; it comes with the extra {extra}: pip install '.[{extra}]' "
-        f"in a checkout of sasaug, 'WHEEL[{extra}]' from its wheel\n"
+        f"in a checkout of sasaug, 'WHEEL[{extra}]' from its wheel; without installing it: "
+        f"pipx run --spec 'WHEEL[{together}]' {shlex.join(['sasaug', *arguments])}\n"
     )
 
 

@@ -190,14 +190,14 @@ def test_jobs_do_not_change_the_tree(data, tmp_path):
 
 @pytest.mark.parametrize("module", ["typer", "rich", "cv2", "PIL"])
 def test_missing_extra_has_status_2_and_one_sentence(module):
+    arguments = ["augment", "--images", "a", "--masks", "b", "--out", "c d"]
     code = (
-        f"import sys; sys.modules[{module!r}] = None; import runpy; "
-        "sys.argv += ['augment', '--images', 'a', '--masks', 'b', '--out', 'c']; "
+        f"import sys; sys.modules[{module!r}] = None; import runpy; sys.argv += {arguments!r}; "
         "runpy.run_module('sasaug', run_name='__main__')"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr == missing(module, "cli")
+    assert result.stderr == missing(module, "cli", *arguments)
 
 
 def test_importing_sasaug_imports_nothing_of_the_extra():
@@ -362,7 +362,7 @@ def test_missing_webdataset_has_status_2_and_one_sentence(module, tmp_path):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr == missing(module, "webdataset")
+    assert result.stderr == missing(module, "webdataset", *arguments)
     assert not (tmp_path / "o").exists()
 
 

@@ -143,5 +143,5 @@ def test_missing_ray_has_status_2_and_one_sentence(data, tmp_path):
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.returncode == 2
-    assert result.stderr == missing("ray", "ray")
+    assert result.stderr == missing("ray", "ray", *arguments)
     assert not (tmp_path / "out").exists()

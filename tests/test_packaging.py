@@ -186,7 +186,7 @@ def test_extra_cli_is_enough_to_try_the_package(command, options, tmp_path):
     assert tried.stdout.endswith(f"wrote sasaug_{command}.png\n")
     assert (tmp_path / f"sasaug_{command}.png").is_file()
     refused = bare.run(set(), "sasaug", command, cwd=tmp_path)
-    assert (refused.returncode, refused.stderr) == (2, missing("typer", "cli"))
+    assert (refused.returncode, refused.stderr) == (2, missing("typer", "cli", command))
 
 
 def test_paper_is_cited():

@@ -113,7 +113,7 @@ def test_missing_extra_is_named_before_anything_is_written(root, module, options
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     extra = "ray" if module == "ray" else "webdataset"
     assert result.returncode == 2
-    assert result.stderr == missing(module, extra)
+    assert result.stderr == missing(module, extra, *arguments)
     assert not (root / "out").exists()
 
 

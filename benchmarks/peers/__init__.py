@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from .peer import Job, Peer
 
-__all__ = ["MISSING", "NAMES", "THUMBNAILS", "Job", "Peer", "load"]
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tests" / "adapters"))
+
+from samples import name_missing_operators
+
+__all__ = ["MISSING", "NAMES", "THUMBNAILS", "Job", "Peer", "load", "name_missing_operators"]
 
 os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"  # no network call at its import
 
@@ -51,6 +57,8 @@ def load(name: str) -> Peer:
     """The peer, or a skip with the reason why its library cannot be imported here."""
     module, attribute, _ = (NAMES | THUMBNAILS)[name]
     try:
+        if module == "torchvision_v2":
+            name_missing_operators()
         peer = getattr(import_module(f"peers.{module}"), attribute)
     except (ImportError, RuntimeError) as reason:  # torchvision raises the latter
         MISSING[name] = str(reason).splitlines()[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 
 #: The extra that installs a module.
@@ -24,9 +25,11 @@ def main() -> None:
         if name not in EXTRAS:
             raise
         extra = EXTRAS[name]
+        both = ",".join(dict.fromkeys(("cli", extra)))  # pipx begins with nothing installed
         print(
             f"error: {name} is missing; it comes with the extra {extra}: pip install '.[{extra}]' "
-            f"in a checkout of sasaug, 'WHEEL[{extra}]' from its wheel",
+            f"in a checkout of sasaug, 'WHEEL[{extra}]' from its wheel; without installing it: "
+            f"pipx run --spec 'WHEEL[{both}]' {shlex.join(['sasaug', *sys.argv[1:]])}",
             file=sys.stderr,
         )
         raise SystemExit(2) from None
