@@ -108,7 +108,8 @@ def kind_of(text: str, operand: str) -> tuple[str, str]:
 
 def width(register: str) -> int:
     """Of a register, by the letters that nvcc gives it."""
-    return {"%r": 32, "%rd": 64, "%tmp": 64, "%rs": 16, "%f": 32, "%fd": 64}[register.rstrip("0123456789")]
+    bits = {"%r": 32, "%rd": 64, "%tmp": 64, "%rs": 16, "%f": 32, "%fd": 64}
+    return bits[register.rstrip("0123456789")]
 
 
 def translate(text: str) -> str:
