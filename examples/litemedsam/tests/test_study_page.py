@@ -20,8 +20,10 @@ STUDY = Path(__file__).resolve().parents[3] / "docs" / "study"
 # ---- effects -------------------------------------------------------------------------------
 
 
-def entry(plan: Plan, arm: str, seed: int, scores: dict[str, tuple], start: str = "s") -> Entry:
-    run = replace(plan.runs()[0], arm=arm, seed=seed)
+def entry(
+    plan: Plan, arm: str, seed: int, scores: dict[str, tuple], start: str = "s", regime: str = "C"
+) -> Entry:
+    run = replace(plan.runs()[0], arm=arm, seed=seed, regime=regime)
     found = [CaseScore("test", case, True, dice) for case, dice in scores.items()]
     return Entry.of(run, start, "m", 1.0, found)
 
@@ -74,14 +76,20 @@ def test_the_page_sums_up_the_primary_outcome(plan):
             entry(plan, "none", seed, {"a": (0.1,), "b": (0.5,)}),
             entry(plan, "sas", seed, {"a": (0.2,), "b": (0.6,)}),
         ]
+    entries += [  # a cell with fewer seeds
+        entry(plan, "none", 0, {"a": (0.9,), "b": (0.9,)}, regime="A"),
+        entry(plan, "sas", 0, {"a": (0.2,), "b": (0.2,)}, regime="A"),
+    ]
     assert page.summary(plan, means(effects.effects(plan, entries))) == (
         "- **Small structures:** `sas` minus `none` lies between +0.100 and +0.100. "
-        "Cells: 1; seeds in each: 2; the whole interval is above 0 in 1, below 0 in 0."
+        "Cells: 1; seeds in each: 2; the whole interval is above 0 in 1, below 0 in 0. "
+        "Cells with fewer seeds, not counted: 1."
     )
     worse = [entry(plan, "none", 0, {"a": (0.3,)}), entry(plan, "sas", 0, {"a": (0.1,)})]
     assert page.summary(plan, means(effects.effects(plan, worse))) == (
         "- **Small structures:** `sas` minus `none` lies between -0.200 and -0.200. "
-        "Cells: 1; seeds in each: 1; the whole interval is above 0 in 0, below 0 in 0."
+        "Cells: 1; seeds in each: 1; the whole interval is above 0 in 0, below 0 in 0. "
+        "Cells with fewer seeds, not counted: 0."
     )
 
 

@@ -72,24 +72,28 @@ def markdown(plan: Plan, entries: Sequence[Entry]) -> str:
 
 
 def summary(plan: Plan, found: Sequence[Effect]) -> str:
-    """Return a line per size on the figure's first arm, the primary outcome."""
+    """Return a line per size on the figure's first arm, the primary outcome.
+
+    Of the cells that have the most seeds: the others are not finished.
+    """
     arm = plan.figure.arms[0]
     lines = []
     for size in SIZES:
-        shown = [
+        begun = [
             e for e in found
             if (e.arm, e.size, e.cell.setting) == (arm, size, plan.figure.setting)
         ]  # fmt: skip
-        if shown:
+        if begun:
+            seeds = max(len(e.seeds) for e in begun)
+            shown = [e for e in begun if len(e.seeds) == seeds]
             values = [e.difference for e in shown]
-            seeds = sorted({len(e.seeds) for e in shown})
             above = sum(e.low is not None and e.low > 0 for e in shown)
             below = sum(e.high is not None and e.high < 0 for e in shown)
             lines.append(
                 f"- **{size.capitalize()} structures:** `{arm}` minus `{plan.reference}` lies "
                 f"between {min(values):+.3f} and {max(values):+.3f}. Cells: {len(shown)}; seeds "
-                f"in each: {' or '.join(map(str, seeds))}; the whole interval is above 0 in "
-                f"{above}, below 0 in {below}."
+                f"in each: {seeds}; the whole interval is above 0 in {above}, below 0 in {below}. "
+                f"Cells with fewer seeds, not counted: {len(begun) - len(shown)}."
             )
     return "\n".join(lines)
 
