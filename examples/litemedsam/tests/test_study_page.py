@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -91,6 +92,18 @@ def test_the_page_sums_up_the_primary_outcome(plan):
         "Cells: 1; seeds in each: 1; the whole interval is above 0 in 0, below 0 in 0. "
         "Cells with fewer seeds, not counted: 0."
     )
+
+
+def test_learning_rates_stand_apart_below_the_figure():
+    study = read_plan(STUDY / "plan.toml")
+    one_seed = [entry for entry in tables.read_entries(STUDY) if entry.run.endswith("_0")]
+    figure = page.effects_figure(study, effects.effects(study, one_seed))
+    figure.canvas.draw()
+    for ax in figure.axes[-3:]:
+        labels = [label for label in ax.get_xticklabels() if label.get_text()]
+        assert [label.get_text() for label in labels] == ["5e-5", "2e-4", "5e-4", "2e-3"]
+        boxes = [label.get_window_extent() for label in labels]
+        assert all(a.x1 < b.x0 for a, b in itertools.pairwise(boxes))
 
 
 def test_results_of_other_cases_are_refused(plan):

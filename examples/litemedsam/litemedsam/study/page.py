@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, ScalarFormatter
+from matplotlib.ticker import NullFormatter
 
 from ..figures import COLOURS, MARKERS, save, styled
 from ..markdown import table
@@ -196,10 +196,8 @@ def effects_figure(plan: Plan, found: Sequence[Effect]) -> Figure:
             ax.set_xscale("log")
             rates = sorted({e.cell.learning_rate for e in shown})
             ax.set_xlim(rates[0] / 1.6, rates[-1] * 1.6)
-            ax.set_xticks(rates)
-            ax.xaxis.set_major_formatter(ScalarFormatter())
+            ax.set_xticks(rates, [f"{rate:.0e}".replace("e-0", "e-") for rate in rates])
             ax.xaxis.set_minor_formatter(NullFormatter())
-            ax.set_xticklabels([f"{rate:g}" for rate in rates])
         row[0].set_ylabel(f"{size} structures\nDice, arm minus {plan.reference}")
     for ax, regime in zip(axes[0], regimes, strict=True):
         ax.set_title(f"Regime {regime}")
