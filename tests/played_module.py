@@ -63,12 +63,17 @@ class Core:
 @functools.cache
 def played_core(cache: Path) -> Core:
     """The kernels on a played GPU, built once per state of the sources."""
+    import fcntl  # Linux, like the played GPU
+
     sources = [f for f in [*(ROOT / "csrc").rglob("*"), *PTX.glob("*")] if f.is_file()]
     parts = [str(nvcc()), *NVCC_FLAGS, *HOST_FLAGS, *(f.read_text() for f in sorted(sources))]
     key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
     module = cache / key / "played.so"
-    if not module.exists():
-        build(module)
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / f"{key}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run of the tests may be building it
+        if not module.exists():
+            build(module)
     return Core(ctypes.CDLL(str(module)))
 
 

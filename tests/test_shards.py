@@ -38,8 +38,8 @@ def large(tmp_path_factory):
     """Enough work to be killed in the middle of; what an undisturbed run makes, and its time."""
     root = tmp_path_factory.mktemp("large")
     for index in range(24):
-        write(root / f"images/x{index}.png", picture(index, (300, 300, 3)))
-        write(root / f"masks/x{index}.png", disc((300, 300), 60, 255, (150, 150)))
+        write(root / f"images/x{index}.png", picture(index, (200, 200, 3)))
+        write(root / f"masks/x{index}.png", disc((200, 200), 40, 255, (100, 100)))
     begin = time.monotonic()
     finish(*command(root, root / "whole"))
     return root, tree(root / "whole"), time.monotonic() - begin

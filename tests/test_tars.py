@@ -191,8 +191,8 @@ def test_tars_do_not_depend_on_threads_shards_and_batches(folder, tars, tmp_path
 
 def test_killed_run_is_resumed_to_the_same_tars(tmp_path):
     for index in range(12):
-        write(tmp_path / f"images/x{index}.png", picture(index, (300, 300, 3)))
-        write(tmp_path / f"masks/x{index}.png", disc((300, 300), 60, 255, (150, 150)))
+        write(tmp_path / f"images/x{index}.png", picture(index, (200, 200, 3)))
+        write(tmp_path / f"masks/x{index}.png", disc((200, 200), 40, 255, (100, 100)))
     folders = ["--images", tmp_path / "images", "--masks", tmp_path / "masks"]
     options = ["augment", *folders, "--copies", 8, "--per-tar", 2, "--jobs", 2, "--out"]
     finish(*options, tmp_path / "whole")

@@ -102,7 +102,13 @@ OF_TORCH = {
 }
 
 
-@pytest.mark.parametrize("page", OF_TORCH)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=() if page == "huggingface" else pytest.mark.no_host)
+        for page in OF_TORCH
+    ],
+)
 def test_the_data_sets_and_collators_of_the_pages_of_torch(page, tmp_path):
     """Lightning and the Trainer make their loaders themselves, of these data sets and ids."""
     if page == "huggingface":

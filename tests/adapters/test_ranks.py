@@ -187,6 +187,7 @@ def in_a_rank(rank, folder):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.no_host
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="torch without torch.distributed")
 def test_ranks_of_a_process_group_draw_apart(tmp_path):
     torch.multiprocessing.spawn(in_a_rank, (str(tmp_path),), nprocs=2)
