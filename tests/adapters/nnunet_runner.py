@@ -1,7 +1,7 @@
-"""Plan, preprocess and train data set 1 with nnU-Net's own commands, for one short epoch.
+"""Plan, preprocess and train with nnU-Net's own commands, for one short epoch.
 
-Arguments are those of ``nnUNetv2_train``. The last line says as JSON how many patches SAS was
-given, and how many of them it has transformed.
+``python nnunet_runner.py CONFIGURATION...``: data set 1 is of the first, 2 of the second. A line of
+JSON for each says how many patches SAS was given, and how many of them it has transformed.
 """
 
 from __future__ import annotations
@@ -28,11 +28,6 @@ def main() -> None:
 
     from sasaug.adapters._sample import Recipe
 
-    arguments = sys.argv[1:]
-    os.environ.update(nnUNet_n_proc_DA="1", nnUNet_def_n_proc="1")
-    sys.argv[1:] = ["-d", "1", "-c", arguments[1], "-np", "1", "-npfp", "1"]
-    planning.plan_and_preprocess_entry()
-
     draw, transformed, on_train_start = Recipe.draw, [], nnUNetTrainer.on_train_start
 
     def drawn(*args, **kwargs):
@@ -45,11 +40,18 @@ def main() -> None:
         on_train_start(self)
 
     Recipe.draw, nnUNetTrainer.on_train_start = drawn, shortened
-    os.environ.update(nnUNet_n_proc_DA="0")  # batches come from this process
-    np.random.seed(1)  # of nnU-Net's batches and of SAS
-    sys.argv[1:] = arguments
-    run_training_entry()
-    print(json.dumps({"patches": len(transformed), "transformed": sum(transformed)}))
+    for number, configuration in enumerate(sys.argv[1:], start=1):
+        transformed.clear()
+        os.environ.update(nnUNet_n_proc_DA="1", nnUNet_def_n_proc="1")
+        sys.argv[1:] = ["-d", str(number), "-c", configuration, "-np", "1", "-npfp", "1"]
+        planning.plan_and_preprocess_entry()
+
+        os.environ.update(nnUNet_n_proc_DA="0")  # batches come from this process
+        np.random.seed(1)  # of nnU-Net's batches and of SAS
+        sys.argv[1:] = [str(number), configuration, "0", "-tr", "nnUNetTrainerSAS"]
+        sys.argv += ["-device", "cpu"]
+        run_training_entry()
+        print(json.dumps({"patches": len(transformed), "transformed": sum(transformed)}))
 
 
 if __name__ == "__main__":

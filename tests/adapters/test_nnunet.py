@@ -145,26 +145,37 @@ def raw_dataset(folder: Path, configuration: str) -> None:
     (folder / "dataset.json").write_text(json.dumps(description))
 
 
-@pytest.mark.parametrize("configuration", ["2d", "3d_fullres"])
-def test_from_raw_folder_to_one_epoch(configuration, tmp_path):
-    """Found by nnU-Net in the folder that the adapter's command prints."""
-    raw_dataset(tmp_path / "raw" / "Dataset001_Blocks", configuration)
+CONFIGURATIONS = {"2d": "Dataset001_Images", "3d_fullres": "Dataset002_Volumes"}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """From raw folders to one epoch, in one process; what it printed, and where things are."""
+    root = tmp_path_factory.mktemp("nnunet")
+    for configuration, name in CONFIGURATIONS.items():
+        raw_dataset(root / "raw" / name, configuration)
     command = [sys.executable, "-m", "sasaug.adapters.nnunet"]
     printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    places = {name: str(tmp_path / name) for name in ("raw", "preprocessed", "results")}
-    environment = {f"nnUNet_{name}": place for name, place in places.items()}
+    environment = {
+        f"nnUNet_{name}": str(root / name) for name in ("raw", "preprocessed", "results")
+    }
     environment["nnUNet_extTrainer"] = printed.strip()
-    runner = [sys.executable, str(Path(__file__).with_name("nnunet_runner.py"))]
-    made = subprocess.run(
-        [*runner, "1", configuration, "0", "-tr", "nnUNetTrainerSAS", "-device", "cpu"],
-        env={**os.environ, **environment}, capture_output=True, text=True,
-    )  # fmt: skip
+    runner = [sys.executable, str(Path(__file__).with_name("nnunet_runner.py")), *CONFIGURATIONS]
+    made = subprocess.run(runner, env={**os.environ, **environment}, capture_output=True, text=True)
     assert made.returncode == 0, made.stderr
-    assert f"Using trainer 'nnUNetTrainerSAS' from: {printed}" in made.stdout
-    counted = json.loads(made.stdout.splitlines()[-1])
-    assert counted["patches"] >= 2 * 2 and 0 < counted["transformed"] < counted["patches"]
+    assert made.stdout.count(f"Using trainer 'nnUNetTrainerSAS' from: {printed}") == 2
+    counted = [json.loads(line) for line in made.stdout.splitlines() if line.startswith('{"patch')]
+    return root / "results", dict(zip(CONFIGURATIONS, counted, strict=True))
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+def test_from_raw_folder_to_one_epoch(configuration, trained):
+    """Found by nnU-Net in the folder that the adapter's command prints."""
+    results, counted = trained
+    patches = counted[configuration]
+    assert patches["patches"] >= 2 * 2 and 0 < patches["transformed"] < patches["patches"]
     trainer = f"nnUNetTrainerSAS__nnUNetPlans__{configuration}"
-    fold = tmp_path / "results" / "Dataset001_Blocks" / trainer / "fold_0"
+    fold = results / CONFIGURATIONS[configuration] / trainer / "fold_0"
     checkpoint = torch.load(fold / "checkpoint_final.pth", weights_only=False)
     assert checkpoint["trainer_name"] == "nnUNetTrainerSAS" and checkpoint["current_epoch"] == 1
     assert (fold / "validation" / "summary.json").is_file()
