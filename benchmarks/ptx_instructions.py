@@ -3,6 +3,7 @@
     python benchmarks/ptx_instructions.py            # compare; fails where a count grew by > 2 %
     python benchmarks/ptx_instructions.py --record   # rewrite benchmarks/ptx_instructions.json
     python benchmarks/ptx_instructions.py --estimate # print the record's times on an H100
+    python benchmarks/ptx_instructions.py --idle     # print where lanes idle, by source file
 
 Needs nvcc and a C++ compiler: the tests' played GPU (docs/gpu-testing.md) counts by canvas pixel
 what the kernels do, and ptxas tells of registers, spills and shared memory. Counts are exact. They
@@ -85,8 +86,11 @@ def batch(dtype: str, channels: int, n: int, side: int) -> tuple[Any, Any]:
     return (images / scale).astype(dtype), masks
 
 
-def counted(name: str, cache: Path = CACHE) -> dict[str, float]:
-    """What one call costs, by canvas pixel."""
+def told(name: str, what: str, cache: Path = CACHE) -> tuple[list[list[str]], int]:
+    """The words of each line that the played GPU has to tell of one call, and its pixels.
+
+    ``what``: of ``ptx_counts``, which counts by kernel, or ``ptx_lines``, by line of the source.
+    """
     import sasaug
     from libraries import Played
     from played_gpu import MEMORY, DeviceArray
@@ -97,15 +101,33 @@ def counted(name: str, cache: Path = CACHE) -> dict[str, float]:
     Played.cache = cache
     with player.running():
         MEMORY.library.ptx_set_most_blocks(2**31 - 1)
-        MEMORY.library.ptx_counts()
+        tell = getattr(MEMORY.library, what)
+        tell()
         given = DeviceArray(images), DeviceArray(masks)
         sasaug.SAS(**settings)(*given, seed=1, ids=np.arange(n))
-        lines = MEMORY.library.ptx_counts().decode().splitlines()
+        lines = [line.split() for line in tell().decode().splitlines()]
         MEMORY.library.ptx_set_most_blocks(3)
-    totals = np.sum([[float(v) for v in line.split()[1:]] for line in lines], axis=0)
-    found = dict(zip(COUNTED, (totals / masks.size).round(3).tolist(), strict=True))
+    return lines, masks.size
+
+
+def counted(name: str, cache: Path = CACHE) -> dict[str, float]:
+    """What one call costs, by canvas pixel."""
+    lines, pixels = told(name, "ptx_counts", cache)
+    totals = np.sum([[float(v) for v in words[1:]] for words in lines], axis=0)
+    found = dict(zip(COUNTED, (totals / pixels).round(3).tolist(), strict=True))
     busy = 100 * found["instructions"] / 32 / max(found.pop("slots"), 1e-9)
     return {**found, "busy lanes, %": round(busy, 1)}
+
+
+def idle(name: str, cache: Path = CACHE) -> dict[str, float]:
+    """Lanes that idle while others of their warp work, in instructions a canvas pixel: by file."""
+    lines, pixels = told(name, "ptx_lines", cache)
+    found: dict[str, float] = {}
+    for where, instructions, slots in lines:
+        file = where.split(":")[0]
+        lost = (32 * int(slots) - int(instructions)) / pixels
+        found[file] = found.get(file, 0.0) + lost
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 def resources() -> dict[str, dict[str, int]]:
@@ -173,7 +195,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0].removeprefix("One job: "))
     parser.add_argument("--record", action="store_true", help="rewrite the record")
     parser.add_argument("--estimate", action="store_true", help="print the record's times")
+    parser.add_argument("--idle", action="store_true", help="print where lanes idle")
     options = parser.parse_args()
+    if options.idle:
+        for name in CALLS:
+            lost = idle(name)
+            most = ", ".join(f"{file} {v:.2f}" for file, v in lost.items() if v >= 0.05)
+            print(f"{name}: {sum(lost.values()):.2f}: {most}", flush=True)
+        return 0
     if options.estimate:
         print(estimate(json.loads(RECORD.read_text())["per_pixel"]))
         return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ptx_instructions
 import pytest
-from ptx_instructions import CALLS, RECORD, counted, estimate, grown
+from ptx_instructions import CALLS, RECORD, counted, estimate, grown, idle
 
 from played_module import missing
 
@@ -49,4 +49,8 @@ def test_calls_cost_what_the_record_says(name: str, request: pytest.FixtureReque
     cache = getattr(request.config, "cache", None)
     folder = cache.mkdir("sasaug") if cache else Path(ptx_instructions.CACHE)
     record = json.loads(RECORD.read_text())["per_pixel"][name]
-    assert not grown({name: record}, {name: counted(name, folder)})
+    now = counted(name, folder)
+    assert not grown({name: record}, {name: now})
+    # both ways of counting see the same lanes
+    lost = now["instructions"] * (100 / now["busy lanes, %"] - 1)
+    assert sum(idle(name, folder).values()) == pytest.approx(lost, rel=0.01)

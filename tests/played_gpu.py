@@ -31,6 +31,7 @@ class Memory:
         self.library = library
         self.library.ptx_violations.restype = ctypes.c_char_p
         self.library.ptx_counts.restype = ctypes.c_char_p
+        self.library.ptx_lines.restype = ctypes.c_char_p
         for start, (flags, number) in self.flags.items():
             self.add(start, flags, number)
 

@@ -90,12 +90,18 @@ __global__ void __launch_bounds__(kPlanThreads, 1)
   }
 }
 
+// What a phase needs, and the phases after it do not.
+union Scratch {
+  Tables tables;
+  LowRates low;
+};
+
 // A block fills a tile, phase by phase.
 template <int kBytes>
 __global__ void __launch_bounds__(kTileThreads, 2)
     pixels(const __grid_constant__ LaunchParameters<kBytes> parameters) {
   __shared__ Tile tile;
-  __shared__ Tables tables;
+  __shared__ Scratch scratch;
   __shared__ NoisyColumns noisy;
   __shared__ Values values;
   const Batch& b = parameters.batch;
@@ -115,13 +121,13 @@ __global__ void __launch_bounds__(kTileThreads, 2)
     if (tile.plain) {
       fill_plain(tile);
     } else {
-      fill_tables(tile, tables);
+      fill_tables(tile, scratch.tables);
       fill_black(l, tile, values);
       __syncthreads();
-      fill_strips(b, tile, tables, noisy, values);
+      fill_strips(b, tile, scratch.tables, noisy, values);
       __syncthreads();
       if (noisy.count > 0) {
-        add_noise(b, l, tile, noisy, values);
+        add_noise(b, l, tile, noisy, values, scratch.low);
         __syncthreads();
       }
       write_canvas(b, l, tile, values);

@@ -47,6 +47,37 @@ constexpr int32_t kRowsAtOnce = sizeof(Label) < 8 ? kStrip : 1;
 template <class Label>
 using LabelRows = LabelRow<Label>[kRowsAtOnce<Label>];
 
+// Labels of a byte, picked from the aligned words that hold them: none beyond those, so that all
+// lie in the mask's row.
+template <int32_t kWords>
+__device__ void pick_labels(const Tile& t, const Tables& tables, int32_t column, int32_t row,
+                            LabelRows<uint8_t>& label) {
+  const auto x = four_of(tables.x.mask, column);
+  const char* first = t.source.mask + x.of[0];
+  const uint32_t skipped = bits_of(first) % 4;
+  uint32_t pick = 0, apart = 0;
+#pragma unroll
+  for (int32_t c = 1; c < kStrip; ++c) {
+    apart = static_cast<uint32_t>(x.of[c]) - static_cast<uint32_t>(x.of[0]);
+    pick |= apart << (4 * c);
+  }
+  if (kWords == 2) pick += 0x1111u * skipped;
+  const uint32_t last = (skipped + apart) & ~3u, middle = last < 4 ? last : 4;
+  first -= skipped;
+#pragma unroll
+  for (int32_t r = 0; r < kStrip; ++r) {
+    const char* at = opaque(first + tables.y.mask[row + r]);
+    auto word = [&](uint32_t offset) { return *reinterpret_cast<const uint32_t*>(at + offset); };
+    if constexpr (kWords == 2) {
+      label[r].w[0] = __byte_perm(word(0), word(last), pick);
+    } else {
+      const uint32_t second = word(middle);
+      label[r].w[0] = __byte_perm(__funnelshift_r(word(0), second, 8 * skipped),
+                                  __funnelshift_r(second, word(last), 8 * skipped), pick);
+    }
+  }
+}
+
 // Into rows of zeros. `inside` begins with their first one.
 template <class Label>
 __device__ void read_labels(const Tile& t, const Tables& tables, int32_t column, int32_t row,
@@ -59,6 +90,19 @@ __device__ void read_labels(const Tile& t, const Tables& tables, int32_t column,
       from += t.source.mask_y;
     }
     return;
+  }
+  if constexpr (sizeof(Label) == 1) {
+    if (t.label_words != 0) {
+      if (t.label_words == 2) {
+        pick_labels<2>(t, tables, column, row, label);
+      } else {
+        pick_labels<3>(t, tables, column, row, label);
+      }
+      if (whole) return;
+#pragma unroll
+      for (int32_t r = 0; r < kStrip; ++r) label[r].w[0] &= bytes_inside(inside, r);
+      return;
+    }
   }
   const bool aligned = t.masks_aligned;
   const auto x = four_of(tables.x.mask, column);

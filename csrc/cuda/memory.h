@@ -47,6 +47,15 @@ __device__ inline uint32_t opaque(uint32_t number) {
   return number;
 }
 
+// A number that is worked out where it is needed. The compiler would do so once, before the loop
+// over a block's tiles: for a single tile, and in a register that all phases then lack.
+__device__ inline uint32_t here(uint32_t number) {
+#ifdef __CUDA_ARCH__
+  asm volatile("" : "+r"(number));
+#endif
+  return number;
+}
+
 __device__ inline uint64_t bits_of(const void* address) {
   return reinterpret_cast<uint64_t>(address);
 }

@@ -120,20 +120,21 @@ __device__ inline uint32_t weighted(uint32_t a, uint32_t b, uint32_t weight, uin
   return a * (32768 - weight) + (b * weight + half);
 }
 
-// The same for bytes in integers: along the rows first. Bytes count as 64ths once they are mixed,
-// and the last shift rounds twice in one, to a 64th and to a byte.
+// The same for bytes in integers, each row in a word: along the rows first. Bytes count as 64ths
+// once they are mixed, and the last shift rounds twice in one, to a 64th and to a byte.
 template <bool kPairs>
 __device__ void byte_strip(const Tables& tables, const char* from, int32_t column, int32_t row,
-                           uint8_t (&v)[kStrip][kStrip]) {
+                           uint32_t (&packed)[kStrip]) {
   auto value = [](const char* at) { return uint32_t{*reinterpret_cast<const uint8_t*>(at)}; };
   const auto first = four_of(tables.x.first, column), second = four_of(tables.x.second, column);
   const auto across = four_of(tables.x.weight, column);
-  const uint32_t half = opaque(uint32_t{1 << 8}), halves = opaque(uint32_t{(1 << 14) + (1 << 20)});
+  const uint32_t half = opaque(uint32_t{1 << 8}), halves = uint32_t{(1 << 14) + (1 << 20)};
 #pragma unroll
   for (int32_t r = 0; r < kStrip; ++r) {
     const char* upper = opaque(from + tables.y.first[row + r]);
     const char* lower = opaque(from + tables.y.second[row + r]);
     const uint32_t down = static_cast<uint32_t>(tables.y.weight[row + r].fixed);
+    uint32_t word = 0;
 #pragma unroll
     for (int32_t c = 0; c < kStrip; ++c) {
       const char *a = upper + first.of[c], *b = lower + first.of[c];
@@ -142,8 +143,9 @@ __device__ void byte_strip(const Tables& tables, const char* from, int32_t colum
       const uint32_t weight = static_cast<uint32_t>(across.of[c].fixed);
       const uint32_t above = weighted(value(a), value(a_right), weight, half) >> 9;
       const uint32_t below = weighted(value(b), value(b_right), weight, half) >> 9;
-      v[r][c] = static_cast<uint8_t>(weighted(above, below, down, halves) >> 21);
+      word |= weighted(above, below, down, halves) >> 21 << 8 * c;
     }
+    packed[r] = opaque(word);  // now, or 16 values would take registers until the end
   }
 }
 
@@ -248,13 +250,31 @@ __device__ inline void bilinear_values(const Batch& b, const Tile& t, const Tabl
 __device__ inline void byte_values(const Tile& t, const Tables& tables, const char* from,
                                    int32_t column, int32_t row, int32_t place, uint32_t inside,
                                    Values& values) {
-  uint8_t v[kStrip][kStrip];
+  uint32_t rows[kStrip];
   if (t.pairs) {
-    byte_strip<true>(tables, from, column, row, v);
+    byte_strip<true>(tables, from, column, row, rows);
   } else {
-    byte_strip<false>(tables, from, column, row, v);
+    byte_strip<false>(tables, from, column, row, rows);
   }
-  put_edge(t, place, inside == kWholeStrip, inside, v, values);
+  if (inside != kWholeStrip) {
+#pragma unroll
+    for (int32_t r = 0; r < kStrip; ++r) {
+      const uint32_t mask = bytes_inside(inside, r);
+      rows[r] = (rows[r] & mask) | (t.black[0] & ~mask);
+    }
+  }
+  uint8_t* to = reinterpret_cast<uint8_t*>(values.bytes) + place;
+#pragma unroll
+  for (int32_t r = 0; r < kStrip; ++r) {
+    if (t.stage.x == 1) {
+      *reinterpret_cast<uint32_t*>(to + r * t.stage.y) = rows[r];
+      continue;
+    }
+#pragma unroll
+    for (int32_t c = 0; c < kStrip; ++c) {
+      to[r * t.stage.y + c * t.stage.x] = static_cast<uint8_t>(rows[r] >> 8 * c);
+    }
+  }
 }
 
 // Everything else, a value at a time.

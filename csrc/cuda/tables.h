@@ -103,6 +103,11 @@ __device__ inline bool is_inside(uint32_t covered, int32_t c, int32_t r) {
   return (covered >> (8 * c + r) & 1) != 0;
 }
 
+// The bytes of a word that are those of a row's pixels inside.
+__device__ inline uint32_t bytes_inside(uint32_t covered, int32_t r) {
+  return 255 * (covered >> r & 0x01010101u);
+}
+
 __device__ inline void fill_covered(const Tile& t, Tables& tables) {
   const int32_t k = static_cast<int32_t>(threadIdx.x);
   if (k < kRowValues / kStrip) {

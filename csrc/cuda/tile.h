@@ -70,6 +70,7 @@ struct Tile {
   Resize resize;
   // The bilinear pair of every column is two neighbouring values: rows shrink, and lie gapless.
   bool pairs;
+  int32_t label_words;  // that four labels of a byte are picked from; 0: they are read one by one
   bool source_aligned, masks_aligned;
   bool plain;                                      // wholly black or wholly a copy, without gaps
   bool more;                                       // this is not the block's last tile
@@ -127,6 +128,17 @@ __device__ inline Origin repeated(const uint32_t (&piece)[4]) {
   return {reinterpret_cast<const char*>(piece), 0, 0, sizeof piece - 1};
 }
 
+// Whole words of a mask's row that hold the labels of four neighbouring columns, wherever they lie:
+// so far apart are those of a window's width. 0: more than 3, or its rows do not consist of words.
+__device__ inline int32_t words_of_labels(const Source& q, const Sample& p, int32_t label_bytes) {
+  const char* row = q.mask - p.window.x * q.mask_x;
+  if (label_bytes != 1 || q.mask_x != 1 || (bits_of(row) | bits_of(q.mask_y) | q.w) % 4 != 0) {
+    return 0;
+  }
+  const int64_t apart = int64_t{3} * p.window.width, width = p.thumbnail.width;  // first and last
+  return apart <= 4 * width ? 2 : (apart <= 7 * width ? 3 : 0);
+}
+
 // What decides how memory is accessed.
 __device__ inline void find_accesses(const Batch& b, const Layout& l, const Values& values, Tile& t,
                                      bool same_size) {
@@ -136,6 +148,7 @@ __device__ inline void find_accesses(const Batch& b, const Layout& l, const Valu
   t.source_aligned = ((bits_of(q.image) | steps) & (in - 1)) == 0;
   t.masks_aligned = ((bits_of(q.mask) | bits_of(q.mask_y) | bits_of(q.mask_x)) & (label - 1)) == 0;
   t.pairs = t.p.window.width > t.p.thumbnail.width && q.image_x == in;
+  t.label_words = words_of_labels(q, t.p, b.mask_bytes);
 
   const int32_t y = t.y0 - t.p.thumbnail.y, x = t.x0 - t.p.thumbnail.x;
   const char* image_beneath = q.image + y * q.image_y + x * q.image_x;

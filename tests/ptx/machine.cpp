@@ -50,7 +50,10 @@ bool stuck = false;                     // a thread of the block
 bool counted = false, by_line = false;  // what Python has asked for
 std::vector<u32> visits;                // by thread and basic block, where they are counted
 std::map<std::string, Counts> counts;
-std::map<std::string, u64> lines;  // instructions by line of the source
+struct Line {
+  u64 instructions = 0, slots = 0;
+};
+std::map<std::string, Line> lines;  // of the source
 
 void leave(State state) {
   current->state = state;
@@ -209,18 +212,22 @@ void count_visits(u32 threads) {
   const Kernel& k = *device.kernel;
   const Instruction* at = k.instructions;
   for (u32 b = 0; b < k.blocks; ++b) {
-    u64 all = 0;
+    Line all;
     for (u32 first = 0; first < threads; first += kWarp) {
       u32 sum = 0, most = 0;
       for (u32 i = first; i < first + kWarp && i < threads; ++i) {
         sum += visits[i * k.blocks + b];
         most = std::max(most, visits[i * k.blocks + b]);
       }
-      all += sum;
+      all.instructions += sum;
+      all.slots += most;
       device.counts->instructions += u64{sum} * k.block_sizes[b];
       device.counts->slots += u64{most} * k.block_sizes[b];
     }
-    for (u32 i = 0; i < k.block_sizes[b] && by_line; ++i) lines[at++->where] += all;
+    for (u32 i = 0; i < k.block_sizes[b] && by_line; ++i, ++at) {
+      lines[at->where].instructions += all.instructions;
+      lines[at->where].slots += all.slots;
+    }
   }
 }
 
@@ -288,11 +295,14 @@ PTX_API const char* ptx_violations() {
   return text.c_str();
 }
 
-// Count by line of the source from now on; the instructions of each since the last call.
+// Count by line of the source from now on; the instructions and the slots of each since the last
+// call.
 PTX_API const char* ptx_lines() {
   static std::string text;
   text.clear();
-  for (const auto& [line, count] : lines) text += line + " " + std::to_string(count) + "\n";
+  for (const auto& [line, l] : lines) {
+    text += line + " " + std::to_string(l.instructions) + " " + std::to_string(l.slots) + "\n";
+  }
   lines.clear();
   counted = by_line = true;
   return text.c_str();
