@@ -53,4 +53,4 @@ def test_calls_cost_what_the_record_says(name: str, request: pytest.FixtureReque
     assert not grown({name: record}, {name: now})
     # both ways of counting see the same lanes
     lost = now["instructions"] * (100 / now["busy lanes, %"] - 1)
-    assert sum(idle(name, folder).values()) == pytest.approx(lost, rel=0.01)
+    assert sum(idle(name, folder).values()) == pytest.approx(lost, rel=0.02)
