@@ -6,6 +6,7 @@
 #include "cpu/loops.h"
 
 #include <cstring>
+#include <type_traits>
 
 #include "cpu/noise_rows.h"
 #include "cpu/resize_rows.h"
@@ -36,7 +37,8 @@ class SampleRows {
         arena(memory),
         scratch(batch, p.window.width, p.thumbnail.width, arena),
         step(values_per_pixel(batch, source)),
-        window(batch, p, source, step, scratch) {
+        window(batch, p, source, step, scratch),
+        keys(batch.seed) {
     planes = b.c / step;
     images = b.images ? b.images + at.s * b.image_n + at.frame * b.image_t : nullptr;
     black = black_bits(b);
@@ -51,9 +53,16 @@ class SampleRows {
   }
 
  private:
+  bool tables_for_poisson() const {
+    bool poisson = false;
+    Noises::visit(p.noise,
+                  [&](auto kind) { poisson = std::is_same<decltype(kind), Poisson>::value; });
+    return poisson && b.out_type == PixelType::uint8 && is_default<uint8_t>(b.out_range);
+  }
+
   void fill_bands(int32_t first, int32_t last) {
     if (window.unchanged() && covered && p.noise < 0 && copy_bands(first, last)) return;
-    fill_scratch();
+    fill_scratch(first, last);
     const int32_t top = p.thumbnail.y / kBandRows;
     const int32_t bottom = (p.thumbnail.y + p.thumbnail.height + kBandRows - 1) / kBandRows;
     int32_t number = first;
@@ -64,11 +73,20 @@ class SampleRows {
     for (; number < last; ++number) fill_band(number);
   }
 
-  void fill_scratch() {
-    window.fill_tables();
+  void fill_scratch(int32_t first, int32_t last) {
+    // the thumbnail's rows in these bands, and in the one whose memory is fetched ahead
+    auto row = [&](int32_t number) {
+      const int64_t y = smaller(int64_t{number} * kBandRows - p.thumbnail.y, p.thumbnail.height);
+      return static_cast<int32_t>(y > 0 ? y : 0);
+    };
+    window.fill_tables(row(first), row(last + 1));
+    if (tables_for_poisson()) {
+      const int64_t pixels = (row(last) - row(first)) * int64_t{p.thumbnail.width} * b.c;
+      scratch.poisson.fill(p.strength, pixels / 8);  // of which get noise, as work_of supposes
+    }
     // columns beside the thumbnail are never in the ROI, nor those past the canvas
     for (uint8_t* roi : scratch.roi) memset(roi, 0, static_cast<size_t>(b.w));
-    memset(scratch.roi_any, 0, static_cast<size_t>(b.w) + kLanes);
+    memset(scratch.roi_any, 0, static_cast<size_t>(b.w) + kMostGroups * kColumns);
     // the column past the last one is read, with weight 0
     const int64_t end = p.window.width * int64_t{step};
     for (int32_t k = 0; k < step; ++k) {
@@ -142,7 +160,7 @@ class SampleRows {
       if (masks) fetch<1>(masks + y * b.mask_y, b.w * b.mask_bytes);
       const int64_t at = y - p.thumbnail.y;
       if (source_bytes < kWideRow || at < 0 || at >= p.thumbnail.height) continue;
-      const Bilinear from = bilinear(at, p.window.height, p.thumbnail.height);
+      const Bilinear from = scratch.rows[at].image;
       for (int64_t k = 0; k < planes; ++k) {
         fetch<0>(window.image_row(k, from.first), source_bytes);
         fetch<0>(window.image_row(k, from.second), source_bytes);
@@ -168,8 +186,8 @@ class SampleRows {
     for (int32_t r = 0; r < kBandRows; ++r) row[r] = mask_row<Label>(r);
     clear(row, 1, false);
     noisy_band = band.inside && window.pick_labels(band, row) && p.noise >= 0;
+    for (int32_t r = 0; noisy_band && r < kBandRows; ++r) fill_roi_row(row[r], r);
     for (int32_t r = 0; r < band.rows; ++r) {
-      if (noisy_band) fill_roi_row(row[r], r);
       if (masks && reinterpret_cast<char*>(row[r]) == scratch.mask_row[r]) {
         char* to = masks + (band.first_row + r) * b.mask_y;
         for (int64_t x = 0; x < b.w; ++x) memcpy(to + x * b.mask_x, row[r] + x, sizeof(Label));
@@ -226,7 +244,8 @@ class SampleRows {
   template <class Out>
   bool add_noise(Out* (*row)[kBandRows]) const {
     bool all_fit = true;
-    const NoiseRows noise{b, p, frame, band.number, band.rows, step, scratch.roi, scratch.roi_any};
+    const NoiseRows noise{
+        b, p, frame, band.number, step, scratch.roi, scratch.roi_any, keys, scratch.poisson};
     Noises::visit(p.noise, [&](auto kind) { all_fit = noise.add<decltype(kind)>(row); });
     return all_fit;
   }
@@ -273,6 +292,7 @@ class SampleRows {
   Scratch scratch;
   int32_t step, planes;
   ResizeRows window;
+  RoundKeys keys;
   char *images, *masks;  // of the frame; null: nothing is written
   uint32_t black;        // as it is stored, in the lower bytes
   bool covered, fits = true;

@@ -72,23 +72,31 @@ class ResizeRows {
   }
   const char* mask_row(int64_t y) const { return window_mask + y * source.mask_y; }
 
-  // Must come before anything below.
-  void fill_tables() {
+  // For these rows of the thumbnail; must come before anything below.
+  void fill_tables(int32_t first_row, int32_t last_row) {
     const Rectangle &t = p.thumbnail, &w = p.window;
-    for (int32_t x = 0; x < t.width; ++x) {
-      scratch.mask_x[x] = static_cast<int32_t>(nearest_exact(x, w.width, t.width));
+    if (t.width == 0 || t.height == 0) return;
+    Axis down(w.height, t.height, first_row);
+    for (int32_t y = first_row; y < last_row; ++y, down.step()) {
+      const Bilinear at = down.bilinear();
+      scratch.rows[y] = {down.nearest_exact(), at, down.fixed_weight(at)};
+    }
+    if (copied) return;
+    Axis along(w.width, t.width, 0);
+    for (int32_t x = 0; x < t.width; ++x, along.step()) {
+      scratch.mask_x[x] = static_cast<int32_t>(along.nearest_exact());
+      scratch.across[x] = along.bilinear();
     }
 #ifdef SASAUG_SHUFFLES
     labels_picked = b.mask_bytes == 1 && w.width != t.width &&
                     plan_labels(scratch.mask_x, t.width, w.width, scratch.label_picks);
 #endif
-    if (copied) return;
     [[maybe_unused]] const int64_t width = int64_t{t.width} * step;
     [[maybe_unused]] const int64_t window_width = int64_t{w.width} * step;
     if (integers) {
       for (int32_t x = 0; x < t.width; ++x) {
-        const Bilinear at = bilinear(x, w.width, t.width);
-        const int16_t weight = static_cast<int16_t>(fixed_weight(at, t.width));
+        const Bilinear at = scratch.across[x];
+        const int16_t weight = static_cast<int16_t>(along.fixed_weight(at));
         for (int32_t k = 0; k < step; ++k) {
           scratch.first[x * step + k] = at.first * step + k;
           scratch.fixed_weight[x * step + k] = weight;
@@ -115,7 +123,7 @@ class ResizeRows {
       return;
     }
     for (int32_t x = 0; x < t.width; ++x) {
-      const Bilinear at = bilinear(x, w.width, t.width);
+      const Bilinear at = scratch.across[x];
       for (int32_t k = 0; k < step; ++k) {
         scratch.first[x * step + k] = at.first * step + k;
         scratch.weight4[x * step + k] = four(bilinear_weight(at, t.width));
@@ -136,8 +144,8 @@ class ResizeRows {
     const Rectangle& t = p.thumbnail;
     const Label* from[kBandRows];
     for (int32_t r = 0; r < kBandRows; ++r) {
-      const int64_t y = nearest_exact(band.thumbnail_row[r], p.window.height, t.height);
-      from[r] = contiguous<Label>(mask_row(y), source.mask_x, 0, 1, r);
+      from[r] = contiguous<Label>(mask_row(scratch.rows[band.thumbnail_row[r]].label),
+                                  source.mask_x, 0, 1, r);
     }
     const bool empty = blank(from, p.window.width);
     if (empty || t.width == p.window.width) {
@@ -213,7 +221,7 @@ class ResizeRows {
     const int64_t width = static_cast<int64_t>(t.width) * step;
     for (int32_t r = 0; r < band.rows; ++r) {
       if (!band.used[r]) continue;
-      const Bilinear at = bilinear(band.thumbnail_row[r], p.window.height, t.height);
+      const Bilinear at = scratch.rows[band.thumbnail_row[r]].image;
       lerp_picked_row<In>(loaded_row<In>(plane, at.first, 0), loaded_row<In>(plane, at.second, 1),
                           bilinear_weight(at, t.height), scratch.picks, width, b,
                           reinterpret_cast<float*>(scratch.resized), row[r] + t.x * step);
@@ -225,18 +233,18 @@ class ResizeRows {
     const Rectangle& t = p.thumbnail;
     const int64_t width = static_cast<int64_t>(t.width) * step;
     const uint8_t *upper[kBandRows], *lower[kBandRows];
-    int16_t down[kBandRows];
+    int16_t weight[kBandRows];
     for (int32_t r = 0; r < kBandRows; ++r) {
-      const Bilinear at = bilinear(band.thumbnail_row[r], p.window.height, t.height);
-      upper[r] = source_row<uint8_t>(plane, at.first, 2 * r);
-      lower[r] = source_row<uint8_t>(plane, at.second, 2 * r + 1);
-      down[r] = static_cast<int16_t>(fixed_weight(at, t.height));
+      const RowPlace& at = scratch.rows[band.thumbnail_row[r]];
+      upper[r] = source_row<uint8_t>(plane, at.image.first, 2 * r);
+      lower[r] = source_row<uint8_t>(plane, at.image.second, 2 * r + 1);
+      weight[r] = static_cast<int16_t>(at.weight);
     }
 #ifdef SASAUG_SHUFFLES
     if (pieces > 0) {
       for (int32_t r = 0; r < band.rows; ++r) {
         if (!band.used[r]) continue;
-        lerp_byte_row(pieces, upper[r], lower[r], down[r], scratch.byte_picks, width,
+        lerp_byte_row(pieces, upper[r], lower[r], weight[r], scratch.byte_picks, width,
                       row[r] + t.x * step);
       }
       return;
@@ -246,8 +254,8 @@ class ResizeRows {
     interleave(upper[0], upper[1], upper[2], upper[3], window_width, scratch.above);
     interleave(lower[0], lower[1], lower[2], lower[3], window_width, scratch.below);
     auto* small = reinterpret_cast<Column<uint8_t>*>(scratch.small);
-    lerp_byte_columns(scratch.above, scratch.below, scratch.first, scratch.fixed_weight, step, down,
-                      width, small);
+    lerp_byte_columns(scratch.above, scratch.below, scratch.first, scratch.fixed_weight, step,
+                      weight, width, small);
     separate_used(band, small, width, t.x * step, row);
   }
 
@@ -266,7 +274,7 @@ class ResizeRows {
     const Loaded<In>*upper[kBandRows], *lower[kBandRows];
     float weight[kBandRows];
     for (int32_t r = 0; r < kBandRows; ++r) {
-      const Bilinear at = bilinear(band.thumbnail_row[r], p.window.height, p.thumbnail.height);
+      const Bilinear at = scratch.rows[band.thumbnail_row[r]].image;
       upper[r] = loaded_row<In>(plane, at.first, 2 * r);
       lower[r] = loaded_row<In>(plane, at.second, 2 * r + 1);
       weight[r] = bilinear_weight(at, p.thumbnail.height);

@@ -13,8 +13,6 @@
 namespace sasaug {
 inline namespace SASAUG_VARIANT {
 
-constexpr int kLanes = 32;  // columns whose noise is drawn together
-
 inline int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
 template <class T>

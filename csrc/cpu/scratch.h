@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "cpu/axis.h"
 #include "cpu/byte_rows.h"
+#include "cpu/poisson_bytes.h"
 
 namespace sasaug {
 inline namespace SASAUG_VARIANT {
@@ -44,12 +46,16 @@ struct Scratch {
 #endif
   char *mask_columns, *mask_small;  // [window width], [thumbnail width] columns of labels
   char* spare_row[kBandRows];       // [thumbnail width * c] of either's type
+  RowPlace* rows;                   // [canvas height] those of the thumbnail
+  Bilinear* across;                 // [thumbnail width] the image's columns in the window
   int32_t* mask_x;                  // [thumbnail width] nearest-exact: column in the window
   // [canvas width] where `images` has other strides; the first [* c] where it holds all channels
   char* image_row[kMaxChannels][kBandRows];
   char* mask_row[kBandRows];  // [canvas width]
   uint8_t* roi[kBandRows];    // [canvas width] 0 or 1
-  uint8_t* roi_any;           // [canvas width + kLanes] 1 where a row has ROI, then 0
+  uint8_t* roi_any;           // [canvas width + 32] 1 where a row has ROI, then 0
+
+  PoissonBytes poisson;  // of bytes in the default range; without tables at first
 
   // Enough for windows and thumbnails up to these widths.
   Scratch(const Batch& b, int64_t source_w, int64_t thumbnail_w, Arena& arena) {
@@ -77,6 +83,8 @@ struct Scratch {
     mask_small = arena.take<char>(thumbnail_w * label * kBandRows);
     const int64_t spare_bytes = thumbnail_w * (b.c * out > label ? b.c * out : label);
     for (char*& row : spare_row) row = arena.take<char>(spare_bytes);
+    rows = arena.take<RowPlace>(b.h);
+    across = arena.take<Bilinear>(thumbnail_w);
     mask_x = arena.take<int32_t>(thumbnail_w);
     for (int32_t r = 0; r < kBandRows; ++r) {
       char* all = arena.take<char>(int64_t{b.w} * b.c * out);
@@ -85,7 +93,11 @@ struct Scratch {
     }
     for (char*& row : mask_row) row = arena.take<char>(int64_t{b.w} * label);
     for (uint8_t*& row : roi) row = arena.take<uint8_t>(b.w);
-    roi_any = arena.take<uint8_t>(b.w + kLanes);
+    roi_any = arena.take<uint8_t>(b.w + kMostGroups * kColumns);
+    poisson.sums = arena.take<int32_t[kMostCounts]>(out == 1 ? 256 : 0);
+    poisson.starts = arena.take<uint8_t[kWordParts]>(out == 1 ? 258 : 0);
+    poisson.stored = arena.take<uint8_t>(kMostCounts);
+    poisson.levels = 0;
   }
 
   // The taps of one output pixel; n_dst times as many are at most 2 * n_src + 3 * n_dst.

@@ -18,6 +18,10 @@
 namespace sasaug {
 inline namespace SASAUG_VARIANT {
 
+constexpr int kColumns = 8;  // neighbours that get noise together, in each of a band's four rows
+constexpr int kLanes = 4 * kColumns;
+constexpr int kMostGroups = 4;  // of such columns, drawn together
+
 #ifdef SASAUG_VECTORS
 
 #if defined(__AVX2__)
@@ -76,11 +80,10 @@ struct RoundKeys {
 
 // philox4x32 for many neighbouring blocks: with every word in a 64-bit lane the 32 x 32 -> 64 bit
 // multiply is one instruction, and nothing has to be shuffled.
-// words[j][i] = word j of block c.w[0] + i. The upper halves of the lanes hold leftovers of the
-// products: the multiply ignores them, the final narrowing drops them.
-template <int N>
-inline void philox_lanes(Words c, const RoundKeys& keys, uint32_t (*words)[N]) {
-  static_assert(N % (2 * kWide) == 0, "whole pairs of vectors: independent chains hide latency");
+// word[(i / 8 * 4 + j) * 8 + i % 8] = word j of block c.w[0] + i, for `groups` of eight. The upper
+// halves of the lanes hold leftovers of the products: the multiply ignores them, the final
+// narrowing drops them.
+inline void philox_lanes(Words c, const RoundKeys& keys, int32_t groups, uint32_t* words) {
   const Wide m0 = in_all_lanes(kPhiloxM0), m1 = in_all_lanes(kPhiloxM1);
   const Wide *k0 = keys.k0, *k1 = keys.k1;
   // blocks differ in word 0 alone: half of rounds 0 and 1 is the same in every lane
@@ -90,7 +93,7 @@ inline void philox_lanes(Words c, const RoundKeys& keys, uint32_t (*words)[N]) {
   const Wide round1_w0 = same1 ^ k0[1], round1_w2 = (same0 >> 32) ^ k1[1], round2 = same0 ^ k1[2];
   const LaneNumbers lanes = lane_numbers();
   Wide block[2] = {lanes.a + in_all_lanes(c.w[0]), lanes.b + in_all_lanes(c.w[0])};
-  for (int start = 0; start < N; start += 2 * kWide) {
+  for (int32_t start = 0; start < groups * kColumns; start += 2 * kWide) {
     Wide w0[2], w1[2], w2[2], w3[2];
     for (int t = 0; t < 2; ++t) {
       w3[t] = multiply_low_halves(block[t], m0);
@@ -108,10 +111,11 @@ inline void philox_lanes(Words c, const RoundKeys& keys, uint32_t (*words)[N]) {
         w3[t] = p0;
       }
     }
-    store_low_halves(w0[0], w0[1], words[0] + start);
-    store_low_halves(w1[0], w1[1], words[1] + start);
-    store_low_halves(w2[0], w2[1], words[2] + start);
-    store_low_halves(w3[0], w3[1], words[3] + start);
+    uint32_t* to = words + start / kColumns * kLanes + start % kColumns;
+    store_low_halves(w0[0], w0[1], to);
+    store_low_halves(w1[0], w1[1], to + kColumns);
+    store_low_halves(w2[0], w2[1], to + 2 * kColumns);
+    store_low_halves(w3[0], w3[1], to + 3 * kColumns);
   }
 }
 
@@ -119,18 +123,42 @@ inline void philox_lanes(Words c, const RoundKeys& keys, uint32_t (*words)[N]) {
 
 struct RoundKeys {
   uint64_t seed;
+
+  explicit RoundKeys(uint64_t given_seed) : seed(given_seed) {}
 };
 
-template <int N>
-inline void philox_lanes(Words c, RoundKeys keys, uint32_t (*words)[N]) {
-  for (int i = 0; i < N; ++i) {
+inline void philox_lanes(Words c, RoundKeys keys, int32_t groups, uint32_t* words) {
+  for (int32_t i = 0; i < groups * kColumns; ++i) {
     const Words r =
         philox4x32(Words{{c.w[0] + static_cast<uint32_t>(i), c.w[1], c.w[2], c.w[3]}}, keys.seed);
-    for (int j = 0; j < 4; ++j) words[j][i] = r.w[j];
+    uint32_t* to = words + i / kColumns * kLanes + i % kColumns;
+    for (int j = 0; j < 4; ++j) to[j * kColumns] = r.w[j];
   }
 }
 
 #endif
+
+// Eight values of each of four rows, one row after the other.
+template <class T>
+inline void four_eights(const T* r0, const T* r1, const T* r2, const T* r3, T* to) {
+#if defined(SASAUG_VECTORS)
+  if constexpr (sizeof(T) == 1) {  // one store: it is read as one
+    typedef uint64_t Eights __attribute__((vector_size(32)));
+    uint64_t a, b, c, d;
+    memcpy(&a, r0, 8);
+    memcpy(&b, r1, 8);
+    memcpy(&c, r2, 8);
+    memcpy(&d, r3, 8);
+    const Eights all{a, b, c, d};
+    memcpy(to, &all, sizeof all);
+    return;
+  }
+#endif
+  memcpy(static_cast<void*>(to), r0, 8 * sizeof(T));
+  memcpy(static_cast<void*>(to + 8), r1, 8 * sizeof(T));
+  memcpy(static_cast<void*>(to + 16), r2, 8 * sizeof(T));
+  memcpy(static_cast<void*>(to + 24), r3, 8 * sizeof(T));
+}
 
 #ifdef SASAUG_VECTORS
 // 16 bytes of each of four rows to 16 groups of four; compilers find shuffles for it that cost

@@ -91,6 +91,20 @@ struct Poisson {
   static constexpr double usual[2] = {32, 256};
   static constexpr int draws = kNormal | kUniform;
 
+  // Which draws `apply` uses for the chosen of N values: the word for low rates, n for others.
+  template <int N>
+  SASAUG_HD static int used(const float* x, const uint8_t* chosen, float full, Noise noise) {
+    if (!(noise.strength <= kHighestRate)) return 0;
+    const float photons = noise.strength / full;
+    int32_t any_high = 0, any_low = 0;
+    for (int i = 0; i < N; ++i) {
+      const int32_t is_low = clip(x[i], full) * photons < kLowestRate ? 1 : 0;
+      any_low |= is_low & chosen[i];
+      any_high |= (1 - is_low) & chosen[i];
+    }
+    return (any_high != 0 ? kNormal : 0) | (any_low != 0 ? kUniform : 0);
+  }
+
   template <int N>
   SASAUG_HD static void apply(float* x, Random random, float full, Noise noise) {
     if (!(noise.strength <= kHighestRate)) return;
