@@ -77,40 +77,44 @@ template <>
 struct Pixel<uint8_t> {
   static constexpr bool integer = true;
   static constexpr float full = 255.0f;
-  SASAUG_HD static float load(uint8_t v) { return static_cast<float>(v); }
-  SASAUG_HD static uint8_t store(float x) { return static_cast<uint8_t>(round_half_even(x)); }
+  SASAUG_HD_INLINED static float load(uint8_t v) { return static_cast<float>(v); }
+  SASAUG_HD_INLINED static uint8_t store(float x) {
+    return static_cast<uint8_t>(round_half_even(x));
+  }
 };
 
 template <>
 struct Pixel<uint16_t> {
   static constexpr bool integer = true;
   static constexpr float full = 65535.0f;
-  SASAUG_HD static float load(uint16_t v) { return static_cast<float>(v); }
-  SASAUG_HD static uint16_t store(float x) { return static_cast<uint16_t>(round_half_even(x)); }
+  SASAUG_HD_INLINED static float load(uint16_t v) { return static_cast<float>(v); }
+  SASAUG_HD_INLINED static uint16_t store(float x) {
+    return static_cast<uint16_t>(round_half_even(x));
+  }
 };
 
 template <>
 struct Pixel<Half> {
   static constexpr bool integer = false;
   static constexpr float full = 1.0f;
-  SASAUG_HD static float load(Half v) { return half_to_float(v); }
-  SASAUG_HD static Half store(float x) { return float_to_half(x); }
+  SASAUG_HD_INLINED static float load(Half v) { return half_to_float(v); }
+  SASAUG_HD_INLINED static Half store(float x) { return float_to_half(x); }
 };
 
 template <>
 struct Pixel<BFloat> {
   static constexpr bool integer = false;
   static constexpr float full = 1.0f;
-  SASAUG_HD static float load(BFloat v) { return bfloat_to_float(v); }
-  SASAUG_HD static BFloat store(float x) { return float_to_bfloat(x); }
+  SASAUG_HD_INLINED static float load(BFloat v) { return bfloat_to_float(v); }
+  SASAUG_HD_INLINED static BFloat store(float x) { return float_to_bfloat(x); }
 };
 
 template <>
 struct Pixel<float> {
   static constexpr bool integer = false;
   static constexpr float full = 1.0f;
-  SASAUG_HD static float load(float v) { return v; }
-  SASAUG_HD static float store(float x) { return x == x ? x : bits_to_float(0x7FC00000u); }
+  SASAUG_HD_INLINED static float load(float v) { return v; }
+  SASAUG_HD_INLINED static float store(float x) { return x == x ? x : bits_to_float(0x7FC00000u); }
 };
 
 SASAUG_HD int32_t pixel_bytes(PixelType type) {
