@@ -66,3 +66,13 @@ def test_thumbnails_of_long_rows_and_columns(source, side, dtype):
         (np.ascontiguousarray(wide.T), np.ascontiguousarray(labels.T), (side, height)),
     ):
         assert_equal_on_every_set(partial(sasaug.thumbnail, image, mask, side, canvas=canvas))
+
+
+def test_weights_of_bytes_that_lie_between_two_steps():
+    """By 49 * 2^15 columns weights are whole that a rounded reciprocal takes for a little less."""
+    side = 49 << 15
+    rng = np.random.default_rng(3)
+    wide = rng.integers(0, 256, (2, side + 9_999), np.uint8)
+    assert_equal_on_every_set(
+        partial(sasaug.thumbnail, wide, (wide > 127).view(np.uint8), side, canvas=(2, side))
+    )
