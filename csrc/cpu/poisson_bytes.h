@@ -9,14 +9,13 @@
 namespace sasaug {
 inline namespace SASAUG_VARIANT {
 
-constexpr int32_t kMostCounts = 64;      // 2^-30 P(k) vanishes before
 constexpr int32_t kWordParts = 64;       // of the words' range, each of which starts at a count
 constexpr int32_t kPixelsPerLevel = 16;  // with noise, from which on a level's table pays
 
 struct PoissonBytes {
-  // What poisson_low computes on its way for each level, and what the counts are stored as.
-  int32_t (
-      *sums)[kMostCounts];  // [256] after each step: a word that is not below is past that count
+  // What poisson_low computes on its way for each level, and what the counts are stored as. A word
+  // that is not below a sum is past that count.
+  int32_t (*sums)[kMostCounts];   // [256] after each step
   uint8_t (*starts)[kWordParts];  // [258] how many sums all words of the part are past
   uint8_t* stored;                // [64] counts as pixels
   int32_t levels;                 // the bytes below it have a rate below kLowestRate; 0: no tables
@@ -91,9 +90,8 @@ struct PoissonBytes {
     for (int32_t part; (part = static_cast<int32_t>(probability)) > 0; ++k) {
       sum += part;
       sums_of[k] = sum;
-      const int32_t from =
-          (sum + (1 << 24) - 1) >> 24;              // the first part that is past it, all of it
-      memset(starts_of + from, k + 1, kWordParts);  // into the next level, which comes later
+      const int32_t from = (sum + (1 << 24) - 1) >> 24;  // the first part all of which is past it
+      memset(starts_of + from, k + 1, kWordParts);       // into the next level, which comes later
       probability *= rate * reciprocal[k];
     }
     sums_of[k] = INT32_MAX;

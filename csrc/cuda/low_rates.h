@@ -16,7 +16,6 @@ constexpr uint32_t kAllLanes = 0xFFFFFFFFu;
 constexpr int32_t kSumsOfWarp = 4 * kWarp;  // a warp's share of the list
 constexpr int32_t kFreeLanes = kWarp / 2;   // that wait for a pixel, before they are given one
 constexpr int32_t kTermsAtOnce = 4;         // a test costs as much as a term
-constexpr float kMostTerms = 64.0f;         // as in method/draw.h
 
 // Of one channel of as many columns of four rows as a block has threads.
 struct LowRates {
@@ -70,7 +69,7 @@ struct CountInSum {
       probability *= rate * (1.0f / term);
       term += 1.0f;
     }
-    return !more || term > kMostTerms;
+    return !more || term > static_cast<float>(kMostCounts);
   }
 };
 

@@ -120,6 +120,8 @@ SASAUG_HD_INLINED int32_t poisson_high(float rate, float n) {
   return count > 0 ? count : 0;
 }
 
+constexpr int32_t kMostCounts = 64;  // 2^-30 P(k) vanishes before, for rates below kLowestRate
+
 // Lanes advance together, so that the CPU's vectors and a GPU thread's pixels share this loop.
 // A lane is finished once its word is passed; the others' further steps leave it unchanged.
 template <int N>
@@ -132,9 +134,9 @@ SASAUG_HD void poisson_low(const float* rate, const uint32_t* word, int32_t* cou
     count[i] = 0;
   }
   int32_t unfinished = 1;
-  for (int start = 1; start <= 64 && unfinished != 0;
-       start += 4) {                                    // a test costs as much as a step
-    for (int step = start; step < start + 4; ++step) {  // 2^-30 P(k) vanishes before k = 64
+  for (int start = 1; start <= kMostCounts && unfinished != 0; start += 4) {
+    // four steps for each test, which costs as much as one
+    for (int step = start; step < start + 4; ++step) {
       const float reciprocal = 1.0f / static_cast<float>(step);
       unfinished = 0;
       for (int i = 0; i < N; ++i) {
