@@ -90,6 +90,12 @@ def test_integers_round_half_to_even(face: Face):
     assert exact and x.tolist() == [[0, 2, 2, 4, 4, 6]]
 
 
+def test_poisson_counts_past_a_word_that_equals_the_sum(face: Face, instruction_set):
+    """Of this seed the word at (11, 49) is the sum of the first three probabilities."""
+    noisy = face.poisson(*flat(20, "uint8", size=96), peak=100, seed=4626)
+    assert noisy[11, 49] == round(3 * 255 / 100)
+
+
 @pytest.mark.large
 def test_poisson_variance_follows_the_signal(face: Face):
     for value in (0.0, 0.1, 0.5):
