@@ -18,7 +18,7 @@ CHILDREN = {
     "adapters": ["adapters/*"],
     "frameworks": ["geometry", "clips"],
     "speed": ["speed-measured"],
-    "study/README": ["study/results-*"],
+    "study/README": ["study/tables"],
     "api": [f"api/{name}" for name in PARTS],
     "architecture": ["kernels", "gpu-testing"],
     "contributing": ["style", "release", "security"],

@@ -8,7 +8,7 @@ from litemedsam.study import page
 
 TINY = """
 reference = "none"
-figure = { setting = "tiny", arms = ["sas"] }
+figure = { setting = "tiny", arms = ["sas"], blocks = ["axis"] }
 [data]
 large = { folder = "large", part = "fit" }
 held = { folder = "large", part = "held_out" }

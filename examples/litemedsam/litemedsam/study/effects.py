@@ -8,8 +8,9 @@ replacement: every seed is tested on the same cases.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -62,9 +63,13 @@ class Effect:
 
 
 def pairs(
-    plan: Plan, entries: Sequence[Entry]
+    plan: Plan, entries: Sequence[Entry], runs: Iterable[Run]
 ) -> dict[tuple[Cell, str], list[tuple[Entry, Entry]]]:
     """Pair each arm's result with its reference from the same start on the same machine.
+
+    Parameters
+    ----------
+    runs : of the plan, those to look at
 
     Returns
     -------
@@ -73,14 +78,17 @@ def pairs(
         its start and machine is left out.
     """
     by_key = {entry.key: entry for entry in entries}
+    by_run: dict[str, list[Entry]] = {}
+    for entry in entries:
+        by_run.setdefault(entry.run, []).append(entry)
     result: dict[tuple[Cell, str], list[tuple[Entry, Entry]]] = {}
-    for run in plan.runs():
+    for run in runs:
         if run.arm == plan.reference:
             continue
         reference = run.with_arm(plan.reference).name
-        for entry in entries:
+        for entry in by_run.get(run.name, ()):
             other = by_key.get((reference, entry.start, entry.machine))
-            if entry.run == run.name and other is not None:
+            if other is not None:
                 result.setdefault((cell_of(run), run.arm), []).append((entry, other))
                 break
     return {key: sorted(found, key=lambda pair: pair[0].seed) for key, found in result.items()}
@@ -91,10 +99,15 @@ def cell_of(run: Run) -> Cell:
     return Cell(run.setting, run.regime, run.learning_rate, run.steps)
 
 
-def effects(plan: Plan, entries: Sequence[Entry]) -> list[Effect]:
-    """Every effect on the test sets that the scores allow, in the order of the plan."""
+def effects(plan: Plan, entries: Sequence[Entry], block: str | None = None) -> list[Effect]:
+    """Every effect on the test sets that the scores allow, in the order of the plan.
+
+    Of a block: from its runs, so that all its arms have its seeds, also those that other blocks
+    give more.
+    """
+    runs = plan.runs() if block is None else plan.blocks[block]
     result = []
-    for (cell, arm), found in pairs(plan, entries).items():
+    for (cell, arm), found in pairs(plan, entries, runs).items():
         test_sets = plan.settings[cell.setting].test
         for size in SIZES:
             for measure in MEASURES:
@@ -153,23 +166,24 @@ def table(entries: Sequence[Entry], test_set: str, size: str, measure: str) -> N
     return np.array(rows, np.float64)
 
 
-def interval(
-    differences: Sequence[NDArray[np.float64]], resamples: int = RESAMPLES
-) -> tuple[float, float]:
+def interval(differences: Sequence[NDArray[np.float64]]) -> tuple[float, float]:
     """Ends of the 95 % interval of the mean of differences [seeds cases], one for each test set.
 
     A resample draws seeds, the same for all test sets, and the cases of each test set.
     """
-    draw = np.random.default_rng(0)
-    seeds = len(differences[0])
-    by_seed = draw.multinomial(seeds, np.full(seeds, 1 / seeds), resamples) / seeds
-    total = np.zeros(resamples)
-    for difference in differences:
-        cases = difference.shape[1]
-        by_case = draw.multinomial(cases, np.full(cases, 1 / cases), resamples) / cases
-        total += np.einsum("rs,sc,rc->r", by_seed, difference, by_case, optimize=True)
+    by_seed, *by_case = weights(len(differences[0]), tuple(d.shape[1] for d in differences))
+    total = np.zeros(RESAMPLES)
+    for difference, cases in zip(differences, by_case, strict=True):
+        total += ((by_seed @ difference) * cases).sum(1)
     low, high = np.percentile(total / len(differences), [2.5, 97.5])
     return float(low), float(high)
+
+
+@lru_cache(maxsize=8)
+def weights(seeds: int, cases: tuple[int, ...]) -> list[NDArray[np.float64]]:
+    """Draw how often each resample takes a seed, and a case of each test set: [resamples n]."""
+    draw = np.random.default_rng(0)
+    return [draw.multinomial(n, np.full(n, 1 / n), RESAMPLES) / n for n in (seeds, *cases)]
 
 
 def held_out(plan: Plan, entries: Sequence[Entry]) -> dict[tuple[Cell, str], float]:

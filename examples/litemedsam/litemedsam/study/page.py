@@ -1,34 +1,50 @@
-"""One job: the study's page: its tables, between two marks, and its figure, from the scores."""
+"""One job: the study's page and its tables, from the scores.
+
+The page is written by hand but for what stands between two marks; ``tables.md`` is made whole.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
 
-from ..figures import COLOURS, MARKERS, save, styled
+from ..figures import save
 from ..markdown import table
 from .effects import SIZES, Cell, Effect, effects, held_out
+from .figures import arms_figure, effects_figure
 from .plan import Plan
 from .tables import Entry
 
 BEGIN, END = "<!-- made from the scores by the study command -->", "<!-- end of what is made -->"
-FIGURE = "effects"
+FIGURE, ARMS_FIGURE, TABLES = "effects", "arms", "tables.md"
 NOT_RUN = "not run yet"
+#: A plan's blocks and their effects.
+Blocks = Mapping[str, Sequence[Effect]]
+CELL, DIFFERENCE = ("setting", "regime", "learning rate", "steps"), "difference [95 %]"
 CAPTION = f"""\
 ![Difference in Dice between arms and no augmentation against the learning rate, one column per \
 regime, small structures above, large ones below]({FIGURE}.png)
 
 *Dice with an arm minus Dice without augmentation, mean of the clicks. Bars: 95 % intervals over \
 seeds and cases together. Small dots: each seed.*"""
+ARMS_CAPTION = f"""\
+![Difference in Dice between arms and no augmentation, a row per arm, small structures on the \
+left, large ones on the right]({ARMS_FIGURE}.png)
+
+*The same differences for the arms of other questions, with their 95 % intervals.*"""
+TABLES_TITLE = """\
+# Tables of the study
+
+The study command makes this page from the scores; [the study](README.md) says what the names \
+mean. Dice is a mean over the clicks, but for the last column. A block compares its arms by its \
+own seeds."""
 
 
 def write_page(plan: Plan, entries: Sequence[Entry], page: Path) -> None:
-    """Put the tables between the page's marks, and the figure beside it.
+    """Put what is made between the page's marks, and the figures and all tables beside it.
 
     Raises
     ------
@@ -40,35 +56,53 @@ def write_page(plan: Plan, entries: Sequence[Entry], page: Path) -> None:
         raise ValueError(f"{page} must hold {BEGIN!r} and {END!r}, once each")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    made = markdown(plan, entries)
-    page.write_text(f"{before}{BEGIN}\n\n{made}\n{END}{after}", encoding="utf-8")
     found = effects(plan, entries)
+    blocks = {block: effects(plan, entries, block) for block in plan.blocks}
+    made = markdown(plan, found, blocks, clicks(entries))
+    page.write_text(f"{before}{BEGIN}\n\n{made}\n{END}{after}", encoding="utf-8")
+    page.with_name(TABLES).write_text(all_tables(plan, entries, blocks), encoding="utf-8")
     if found:
         save(effects_figure(plan, found), page.with_name(FIGURE), dpi=150)
+    if shown := of_other_questions(plan, blocks):
+        save(arms_figure(plan, shown), page.with_name(ARMS_FIGURE), dpi=150)
 
 
-def markdown(plan: Plan, entries: Sequence[Entry]) -> str:
-    """Return the figure, where there is an effect to show, and every table of the page."""
-    found = effects(plan, entries)
-    mean = [e for e in found if e.measure == "mean"]
-    first = [e for e in found if e.measure == "first"]
-    parts = [CAPTION, summary(plan, mean)] if found else []
-    for size in SIZES:
-        parts += [
-            f"### Dice on {size} structures, mean of clicks 1 to {clicks(entries)}",
-            effect_table([e for e in mean if e.size == size]),
-        ]
+def markdown(plan: Plan, found: Sequence[Effect], blocks: Blocks, clicks: int) -> str:
+    """Return what the page shows: the figures, if there is an effect, and the primary outcome."""
+    found = [e for e in found if e.measure == "mean"]
+    parts = [
+        *([CAPTION, summary(plan, found)] if found else []),
+        f"### Dice with and without `{plan.figure.arms[0]}`, mean of clicks 1 to {clicks}",
+        primary_table(plan, found),
+        *([ARMS_CAPTION] if of_other_questions(plan, blocks) else []),
+        f"Every comparison, with each seed and after the first click: [{TABLES}]({TABLES}).",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def all_tables(plan: Plan, entries: Sequence[Entry], blocks: Blocks) -> str:
+    """Return the page of all tables: one for each block, then bases, held-out cases, progress."""
+    parts = [TABLES_TITLE]
+    for block, found in blocks.items():
+        if any(run.arm != plan.reference for run in plan.blocks[block]):
+            parts += [f"## {block[0].upper()}{block[1:]}", effect_table(found)]
     parts += [
-        "### Dice on small structures after the first click",
-        effect_table([e for e in first if e.size == "small"]),
-        "### Dice of the bases, before any fine-tuning",
+        "## What the bases know, before any fine-tuning",
         base_table(plan, entries),
-        "### Dice on held-out cases of the training set",
+        "## Dice on held-out cases of the training set",
         held_out_table(plan, entries),
-        "### Progress",
+        "## Progress",
         progress(plan, entries),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def of_other_questions(plan: Plan, blocks: Blocks) -> dict[str, list[Effect]]:
+    """Return what the second figure shows: the mean effects of its blocks that have any."""
+    found = {
+        block: [e for e in blocks[block] if e.measure == "mean"] for block in plan.figure.blocks
+    }
+    return {block: chosen for block, chosen in found.items() if chosen}
 
 
 def summary(plan: Plan, found: Sequence[Effect]) -> str:
@@ -76,12 +110,13 @@ def summary(plan: Plan, found: Sequence[Effect]) -> str:
 
     Of the cells that have the most seeds: the others are not finished.
     """
-    arm = plan.figure.arms[0]
+    arm, setting = plan.figure.arms[0], plan.figure.setting
     lines = []
     for size in SIZES:
         begun = [
             e for e in found
-            if (e.arm, e.size, e.cell.setting) == (arm, size, plan.figure.setting)
+            if (e.arm, e.size, e.cell.setting) == (arm, size, setting)
+            and e.cell.steps == plan.settings[setting].steps
         ]  # fmt: skip
         if begun:
             seeds = max(len(e.seeds) for e in begun)
@@ -109,23 +144,43 @@ def progress(plan: Plan, entries: Sequence[Entry]) -> str:
     return f"{blocks}\n\nA run that several blocks need is made once and counts in each."
 
 
+def primary_table(plan: Plan, found: Sequence[Effect]) -> str:
+    """Return a row per cell of the primary outcome's arm, both sizes beside each other."""
+    by_key = {(e.cell, e.size): e for e in found if e.arm == plan.figure.arms[0]}
+    settings, regimes = list(plan.settings), list(plan.regimes)
+
+    def place(cell: Cell) -> tuple[int, int, int, float]:
+        at = settings.index(cell.setting), cell.steps, regimes.index(cell.regime)
+        return *at, cell.learning_rate
+
+    rows = []
+    for cell in sorted({cell for cell, _ in by_key}, key=place):
+        small, large = (by_key.get((cell, size)) for size in SIZES)
+        shown = small or large
+        if shown is not None:
+            rows.append([*_cell(cell), len(shown.seeds), *_both(small), *_both(large)])
+    columns = [f"{size}, {each}" for size in SIZES for each in (plan.reference, DIFFERENCE)]
+    head = [*CELL, "seeds", *columns]
+    return _markdown(head, rows) if rows else f"{NOT_RUN}."
+
+
 def effect_table(found: Sequence[Effect]) -> str:
-    """Return a row per cell and arm."""
-    if not found:
-        return f"{NOT_RUN}."
+    """Return a row per cell, arm and size."""
+    first = {(e.cell, e.arm, e.size): e for e in found if e.measure == "first"}
     rows = [
         [
-            *_cell(e.cell), e.arm, f"{len(e.seeds)} x {e.cases}", f"{e.reference:.3f}",
-            f"{e.value:.3f}", f"**{e.difference:+.3f}** {_interval(e)}",
-            " ".join(f"{value:+.3f}" for value in e.by_seed),
+            *_cell(e.cell), e.arm, e.size, f"{len(e.seeds)} x {e.cases}", f"{e.reference:.3f}",
+            f"{e.value:.3f}", _difference(e), _each_seed(e),
+            _difference(first[e.cell, e.arm, e.size]),
         ]
         for e in found
+        if e.measure == "mean"
     ]  # fmt: skip
-    return _markdown(
-        ["setting", "regime", "learning rate", "steps", "arm", "seeds x cases", "none", "arm's",
-         "difference [95 %]", "each seed"],
-        rows,
-    )  # fmt: skip
+    head = [
+        *CELL, "arm", "structures", "seeds x cases", "without", "with", DIFFERENCE, "each seed",
+        "after the first click [95 %]",
+    ]  # fmt: skip
+    return _markdown(head, rows) if rows else f"{NOT_RUN}."
 
 
 def base_table(plan: Plan, entries: Sequence[Entry]) -> str:
@@ -155,78 +210,16 @@ def base_table(plan: Plan, entries: Sequence[Entry]) -> str:
 
 
 def held_out_table(plan: Plan, entries: Sequence[Entry]) -> str:
-    """Return a row per cell, a column per arm of the figure."""
+    """Return a row per cell, a column for the reference and for each arm of the figure."""
     found = held_out(plan, entries)
     if not found:
         return f"{NOT_RUN}."
-    arms = [arm for arm in plan.arms if any(key[1] == arm for key in found)]
-    cells = list(dict.fromkeys(key[0] for key in found))
+    arms = [plan.reference, *plan.figure.arms]
     rows = [
         [*_cell(cell), *(f"{found[cell, a]:.3f}" if (cell, a) in found else "" for a in arms)]
-        for cell in sorted(cells)
+        for cell in sorted({cell for cell, arm in found if arm in arms})
     ]
-    return _markdown(["setting", "regime", "learning rate", "steps", *arms], rows)
-
-
-@styled
-def effects_figure(plan: Plan, found: Sequence[Effect]) -> Figure:
-    """Difference against learning rate: a column per regime, a row per size, a colour per arm.
-
-    Bars are the 95 % intervals, small dots the seeds.
-    """
-    setting, arms = plan.figure.setting, plan.figure.arms
-    shown = [
-        e for e in found
-        if e.cell.setting == setting and e.arm in arms and e.measure == "mean"
-        and e.cell.steps == plan.settings[setting].steps
-    ]  # fmt: skip
-    regimes = [r for r in plan.regimes if any(e.cell.regime == r for e in shown)] or ["A"]
-    figure = Figure(figsize=(7.0, 4.2))
-    axes = figure.subplots(len(SIZES), len(regimes), sharex=True, sharey="row", squeeze=False)
-    drawn = [arm for arm in arms if any(e.arm == arm for e in shown)]
-    for row, size in zip(axes, SIZES, strict=True):
-        for ax, regime in zip(row, regimes, strict=True):
-            ax.axhline(0, color="0.4", linewidth=0.8)
-            for k, arm in enumerate(drawn):
-                chosen = [
-                    e for e in shown
-                    if (e.cell.regime, e.size, e.arm) == (regime, size, arm)
-                ]  # fmt: skip
-                _points(ax, k, len(drawn), arm, chosen)
-            ax.set_xscale("log")
-            rates = sorted({e.cell.learning_rate for e in shown})
-            ax.set_xlim(rates[0] / 1.6, rates[-1] * 1.6)
-            ax.set_xticks(rates, [f"{rate:.0e}".replace("e-0", "e-") for rate in rates])
-            ax.xaxis.set_minor_formatter(NullFormatter())
-        row[0].set_ylabel(f"{size} structures\nDice, arm minus {plan.reference}")
-    for ax, regime in zip(axes[0], regimes, strict=True):
-        ax.set_title(f"Regime {regime}")
-    for ax in axes[-1]:
-        ax.set_xlabel("learning rate of the fine-tuning")
-    handles = dict(
-        pair for ax in axes.flat for pair in zip(*ax.get_legend_handles_labels()[::-1], strict=True)
-    )
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(drawn))
-    return figure
-
-
-def _points(ax: Any, k: int, arms: int, arm: str, chosen: Sequence[Effect]) -> None:
-    if not chosen:
-        return
-    chosen = sorted(chosen, key=lambda e: e.cell.learning_rate)
-    x = np.array([e.cell.learning_rate for e in chosen]) * 1.15 ** (k - (arms - 1) / 2)
-    y = np.array([e.difference for e in chosen])
-    low = [e.difference if e.low is None else e.low for e in chosen]
-    high = [e.difference if e.high is None else e.high for e in chosen]
-    ax.errorbar(
-        x, y, [y - low, high - y], color=COLOURS[k], marker=MARKERS[k], linestyle="-",
-        linewidth=0.8, elinewidth=1.4, capsize=2, label=arm,
-    )  # fmt: skip
-    for at, effect in zip(x, chosen, strict=True):
-        seeds = effect.by_seed
-        ax.plot(
-            [at * 1.06] * len(seeds), seeds, ".", color=COLOURS[k], markersize=3, alpha=0.6
-        )  # fmt: skip
+    return _markdown([*CELL, *arms], rows)
 
 
 def clicks(entries: Sequence[Entry]) -> int:
@@ -243,10 +236,18 @@ def _cell(cell: Cell) -> list[str]:
     return [cell.setting, cell.regime, f"{cell.learning_rate:g}", f"{cell.steps}"]
 
 
-def _interval(effect: Effect) -> str:
+def _both(effect: Effect | None) -> list[str]:
+    return ["", ""] if effect is None else [f"{effect.reference:.3f}", _difference(effect)]
+
+
+def _difference(effect: Effect) -> str:
     if effect.low is None or effect.high is None:
-        return "(one seed)"
-    return f"[{effect.low:+.3f}, {effect.high:+.3f}]"
+        return f"**{effect.difference:+.3f}** (one seed)"
+    return f"**{effect.difference:+.3f}** [{effect.low:+.3f}, {effect.high:+.3f}]"
+
+
+def _each_seed(effect: Effect) -> str:
+    return " ".join(f"{value:+.3f}" for value in effect.by_seed)
 
 
 def _markdown(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

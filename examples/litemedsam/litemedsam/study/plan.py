@@ -126,10 +126,17 @@ class Run:
 
 @dataclass(frozen=True)
 class Figure:
-    """Which setting and arms the page's figure shows."""
+    """What the page's figures show.
+
+    Attributes
+    ----------
+    setting, arms : of the figure against the learning rate; the first arm is the primary outcome's
+    blocks : names of the blocks whose arms the second figure shows; none: there is no such figure
+    """
 
     setting: str
     arms: tuple[str, ...]
+    blocks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,7 @@ def _plan(path: Path, content: Mapping[str, Any]) -> Plan:
     plan = Plan(
         path,
         content["reference"],
-        Figure(content["figure"]["setting"], tuple(content["figure"]["arms"])),
+        _each({"figure": {"figure": content["figure"]}}, "figure", Figure)["figure"],
         _each(content, "data", Data),
         _each(content, "bases", Setting),
         _each(content, "settings", Setting),
@@ -205,6 +212,8 @@ def _plan(path: Path, content: Mapping[str, Any]) -> Plan:
     for arm in plan.figure.arms:
         _must_be_in(arm, plan.arms, "figure", "arms")
     blocks = {block["name"]: tuple(_cross(plan, block)) for block in content["blocks"]}
+    for name in plan.figure.blocks:
+        _must_be_in(name, blocks, "figure", "blocks")
     return replace(plan, blocks=blocks)
 
 
