@@ -159,6 +159,7 @@ def test_the_figure_of_arms_has_a_row_per_arm_and_a_colour_per_regime(plan):
     assert [t.get_text() for t in small.texts] == ["strength", "grain"]
     rows = small.get_yticks()
     assert all(a < b for a, b in itertools.pairwise(rows)) and small.yaxis_inverted()
+    assert not {t.get_position()[1] for t in small.texts} & set(rows)  # a row of their own
     assert [t.get_text() for t in figure.legends[0].texts] == ["regime A", "regime C"]
     for ax, shift in ((small, 0.0), (large, 0.01)):
         a, c = ax.containers
