@@ -56,7 +56,8 @@ def finished(out):
     """Return the hashes of all files of an output folder that bear their final names."""
     if not out.exists():
         return {}
-    return {name: digest for name, digest in tree(out).items() if not name.startswith(".sasaug/")}
+    # a run that ends renames its folder, .sasaug, before it deletes it
+    return {name: digest for name, digest in tree(out).items() if not name.startswith(".sasaug")}
 
 
 def descendants(pid):

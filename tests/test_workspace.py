@@ -20,7 +20,7 @@ pytest.importorskip("PIL", reason="needs the extra `cli`")
 pytest.importorskip("typer", reason="needs the extra `cli`")
 
 from pictures import INCOMPLETE, disc, picture, tree, write
-from processes import LIMIT, start
+from processes import LIMIT, finished, start
 from sasaug.folder import Job, Superseded, expand, expansion, ledger, tars, workspace
 
 EVERY = sasaug.SAS(p=1.0, apply_to="all")
@@ -252,6 +252,21 @@ def test_a_run_that_ends_is_neither_joined_nor_brought_back(tmp_path):
     began.retire()
     assert (tmp_path / "images/x.png").read_bytes() == b"new"
     assert not (tmp_path / ".sasaug").exists()
+
+
+def test_a_run_killed_while_it_ends_leaves_nothing_after_the_next(job, tmp_path, monkeypatch):
+    def killed(*args, **options):
+        raise KeyboardInterrupt
+
+    whole = replace(job, out=tmp_path / "whole")
+    expand(whole)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(workspace.shutil, "rmtree", killed)
+        expand(job)
+    assert [path.name for path in job.out.glob(".sasaug-*/*")]  # its journals
+    assert finished(job.out) == tree(whole.out)
+    expand(job)
+    assert tree(job.out) == tree(whole.out)
 
 
 @pytest.mark.parametrize("name", ["/precious.png", "../precious.png", "images", ""])
