@@ -53,7 +53,8 @@ def test_a_study_killed_and_resumed_ends_in_the_same_table(prepared, whole_study
     run_study(plan, prepared, out)
     assert len(table_of(plan.parent)) == 4
     assert table_of(plan.parent) == table_of(whole_study)
-    assert (plan.parent / "README.md").read_text() == (whole_study / "README.md").read_text()
+    for name in ("README.md", "tables.md"):
+        assert (plan.parent / name).read_text() == (whole_study / name).read_text()
 
 
 def test_nothing_that_is_done_is_made_again(prepared, whole_study, tmp_path, monkeypatch):
@@ -122,7 +123,7 @@ def test_a_reference_from_another_base_is_made_again(prepared, tmp_path):
     assert names.count("tiny_C_0.001x2_none_0") == 2 and len(names) == 5
     plan = read_plan(plan_path)
     for arm, reference in [
-        pair for found in effects.pairs(plan, entries).values() for pair in found
+        pair for found in effects.pairs(plan, entries, plan.runs()).values() for pair in found
     ]:
         assert (arm.start, arm.machine) == (reference.start, reference.machine)
 
@@ -194,6 +195,6 @@ test_prompt = "box"
     text += f"[[blocks.cells]]{cells}steps = 0".replace('"tiny"', '"boxes"')
     path = write_plan(tmp_path, text.replace('arms = ["none", "sas"]', 'arms = ["none"]'))
     run_study(path, prepared, tmp_path / "out")
-    table = (tmp_path / "README.md").read_text().split("### Dice of the bases")[1]
+    table = (tmp_path / "tables.md").read_text().split("## What the bases know")[1]
     rows = [line.split(" | ") for line in table.splitlines() if line.startswith("| C")]
     assert {(row[4], row[6] == " |") for row in rows} == {("click", False), ("box", True)}
