@@ -64,10 +64,8 @@ def _points(ax: Any, k: int, arms: int, arm: str, chosen: Sequence[Effect]) -> N
     chosen = sorted(chosen, key=lambda e: e.cell.learning_rate)
     x = np.array([e.cell.learning_rate for e in chosen]) * 1.15 ** (k - (arms - 1) / 2)
     y = np.array([e.difference for e in chosen])
-    low = [e.difference if e.low is None else e.low for e in chosen]
-    high = [e.difference if e.high is None else e.high for e in chosen]
     ax.errorbar(
-        x, y, [y - low, high - y], color=COLOURS[k], marker=MARKERS[k], linestyle="-",
+        x, y, _bars(chosen), color=COLOURS[k], marker=MARKERS[k], linestyle="-",
         linewidth=0.8, elinewidth=1.4, capsize=2, label=arm,
     )  # fmt: skip
     for at, effect in zip(x, chosen, strict=True):
@@ -134,6 +132,8 @@ def _heights(rows: Sequence[tuple[str, str]]) -> dict[tuple[str, str], float]:
 
 
 def _bars(chosen: Sequence[Effect]) -> Any:
-    low = np.array([e.difference - (e.difference if e.low is None else e.low) for e in chosen])
-    high = np.array([(e.difference if e.high is None else e.high) - e.difference for e in chosen])
-    return np.stack([low, high])
+    """How far each interval reaches below and above its difference [2 n]; one seed has none."""
+    at = np.array([e.difference for e in chosen])
+    low = np.array([e.difference if e.low is None else e.low for e in chosen])
+    high = np.array([e.difference if e.high is None else e.high for e in chosen])
+    return np.stack([at - low, high - at])

@@ -187,7 +187,7 @@ def _plan(path: Path, content: Mapping[str, Any]) -> Plan:
     plan = Plan(
         path,
         content["reference"],
-        _each({"figure": {"figure": content["figure"]}}, "figure", Figure)["figure"],
+        _one(content["figure"], "figure", Figure),
         _each(content, "data", Data),
         _each(content, "bases", Setting),
         _each(content, "settings", Setting),
@@ -239,19 +239,17 @@ def _each(content: Mapping[str, Any], table: str, kind: type[Any]) -> dict[str, 
     """The entries of a table, each a ``kind``, on top of its ``default`` entry if there is one."""
     entries = dict(content.get(table, {}))
     default = entries.pop("default", {})
+    return {
+        name: _one({**default, **entry}, f"{table}.{name}", kind) for name, entry in entries.items()
+    }
+
+
+def _one(entry: Mapping[str, Any], where: str, kind: type[Any]) -> Any:
     known = {each.name for each in fields(kind)}
-    result = {}
-    for name, entry in entries.items():
-        unknown = entry.keys() - known
-        if unknown:
-            raise ValueError(
-                f"{table}.{name} has unknown keys {sorted(unknown)}; known are {sorted(known)}"
-            )
-        values = {**default, **entry}
-        result[name] = kind(
-            **{key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-        )
-    return result
+    unknown = entry.keys() - known
+    if unknown:
+        raise ValueError(f"{where} has unknown keys {sorted(unknown)}; known are {sorted(known)}")
+    return kind(**{key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()})
 
 
 def _must_be_in(name: str, table: Mapping[str, Any], where: str, kind: str) -> None:
