@@ -88,13 +88,13 @@ def test_the_page_sums_up_the_primary_outcome(plan):
         entry(plan, "sas", 0, {"a": (0.2,), "b": (0.2,)}, regime="A"),
     ]
     assert page.summary(plan, means(effects.effects(plan, entries))) == (
-        "- **Small structures:** `sas` minus `none` lies between +0.100 and +0.100. "
+        "- **Small structures:** after 2 steps `sas` minus `none` lies between +0.100 and +0.100. "
         "Cells: 1; seeds in each: 2; the whole interval is above 0 in 1, below 0 in 0. "
         "Cells with fewer seeds, not counted: 1."
     )
     worse = [entry(plan, "none", 0, {"a": (0.3,)}), entry(plan, "sas", 0, {"a": (0.1,)})]
     assert page.summary(plan, means(effects.effects(plan, worse))) == (
-        "- **Small structures:** `sas` minus `none` lies between -0.200 and -0.200. "
+        "- **Small structures:** after 2 steps `sas` minus `none` lies between -0.200 and -0.200. "
         "Cells: 1; seeds in each: 1; the whole interval is above 0 in 0, below 0 in 0. "
         "Cells with fewer seeds, not counted: 0."
     )

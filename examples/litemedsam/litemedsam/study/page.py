@@ -111,12 +111,13 @@ def summary(plan: Plan, found: Sequence[Effect]) -> str:
     Of the cells that have the most seeds: the others are not finished.
     """
     arm, setting = plan.figure.arms[0], plan.figure.setting
+    steps = plan.settings[setting].steps
     lines = []
     for size in SIZES:
         begun = [
             e for e in found
             if (e.arm, e.size, e.cell.setting) == (arm, size, setting)
-            and e.cell.steps == plan.settings[setting].steps
+            and e.cell.steps == steps
         ]  # fmt: skip
         if begun:
             seeds = max(len(e.seeds) for e in begun)
@@ -125,8 +126,9 @@ def summary(plan: Plan, found: Sequence[Effect]) -> str:
             above = sum(e.low is not None and e.low > 0 for e in shown)
             below = sum(e.high is not None and e.high < 0 for e in shown)
             lines.append(
-                f"- **{size.capitalize()} structures:** `{arm}` minus `{plan.reference}` lies "
-                f"between {min(values):+.3f} and {max(values):+.3f}. Cells: {len(shown)}; seeds "
+                f"- **{size.capitalize()} structures:** after {steps} steps `{arm}` minus "
+                f"`{plan.reference}` lies between {min(values):+.3f} and {max(values):+.3f}. "
+                f"Cells: {len(shown)}; seeds "
                 f"in each: {seeds}; the whole interval is above 0 in {above}, below 0 in {below}. "
                 f"Cells with fewer seeds, not counted: {len(begun) - len(shown)}."
             )
