@@ -128,8 +128,8 @@ def summary(plan: Plan, found: Sequence[Effect]) -> str:
             lines.append(
                 f"- **{size.capitalize()} structures:** after {steps} steps `{arm}` minus "
                 f"`{plan.reference}` lies between {min(values):+.3f} and {max(values):+.3f}. "
-                f"Cells: {len(shown)}; seeds "
-                f"in each: {seeds}; the whole interval is above 0 in {above}, below 0 in {below}. "
+                f"Cells: {len(shown)}; seeds in each: {seeds}; "
+                f"the whole interval is above 0 in {above}, below 0 in {below}. "
                 f"Cells with fewer seeds, not counted: {len(begun) - len(shown)}."
             )
     return "\n".join(lines)
